@@ -1,0 +1,88 @@
+"""Run llama.cpp's server on a GGUF in a child process on loopback, and stop it again.
+
+    python -m so8t.ask.llamacpp_server MODEL.gguf CONTEXT SLOTS THREADS
+
+prints the address once it answers, and ends when its standard input closes, so that it never outlives its parent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from so8t.core.errors import BackendDown
+
+START_SECONDS = 120.0
+
+
+@contextlib.contextmanager
+def serve(model: Path, context: int, *, slots: int = 1, threads: int = 1) -> Iterator[str]:
+    """The server's address for the time of the block. `context` is per slot. Raises BackendDown if it cannot start."""
+    command = [sys.executable, "-m", "so8t.ask.llamacpp_server", str(model), str(context), str(slots), str(threads)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline().decode("utf-8", "replace").strip()
+        if not line.startswith("http://127.0.0.1:"):
+            raise BackendDown(where=model, detail=f"llama.cpp: exit {process.wait(5) if not line else line}")
+        yield line
+    finally:
+        if process.stdin is not None:
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def main() -> None:
+    import xllamacpp
+
+    model, context, slots, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    address_out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # llama.cpp prints to stdout; the parent must read nothing but the address there
+    params = xllamacpp.CommonParams()
+    params.model.path = model
+    params.n_ctx = context * slots
+    params.n_parallel = slots
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    params.warmup = False
+    params.verbosity = -1
+    params.hostname = "127.0.0.1"
+    params.port = 0
+    server = xllamacpp.Server(params)
+    _first_answer(server.listening_address)  # a server that never served hangs when it is dropped
+    address_out.write(server.listening_address + "\n")
+    address_out.flush()
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+def _first_answer(address: str) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    body = json.dumps({"prompt": "a", "n_predict": 1}).encode()
+    request = urllib.request.Request(address + "/completion", body, {"Content-Type": "application/json"})
+    end = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            opener.open(request, timeout=START_SECONDS).read()
+            return
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,322 @@
+"""so8t.toml and the profiles -> frozen dataclasses. An unknown key is an error with a suggestion (SPEC "Config")."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from so8t.core.errors import ConfigKeyUnknown, ConfigUnreadable, ConfigValueInvalid, ProfileUnknown
+
+
+@dataclass(frozen=True, slots=True)
+class CollectConfig:
+    """Where plain text comes from (plan 3.1). Sources are files or folders; "starter" is what the package ships."""
+
+    sources: tuple[str, ...] = ("starter",)
+    quality: Literal["so8t", "plan"] = "so8t"
+    minimum_quality: float = 0.7
+    maximum_samples: int = 100_000
+    validation_share: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class SynthConfig:
+    """How many judged requests are generated beside the written ones (plan 3.2)."""
+
+    samples_per_domain: int = 25_000
+    written: bool = True
+    seed: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ValidateConfig:
+    minimum_samples: int = 100
+    maximum_label_share: float = 0.5
+    near_duplicate: float = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class PromptConfig:
+    """compact = one line of role (small models), full = identity contract and policy state (plan 3.2)."""
+
+    style: Literal["compact", "full"] = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class BaseConfig:
+    """The model to adapt: `path` = a local folder, or "" = pre-train a tiny one of the shape given here."""
+
+    path: str = ""
+    vocab_size: int = 4096
+    hidden_size: int = 256
+    intermediate_size: int = 768
+    layers: int = 4
+    heads: int = 8
+    kv_heads: int = 4
+    context: int = 1024
+    steps: int = 200
+    batch_tokens: int = 4096
+    learning_rate: float = 2e-3
+
+
+@dataclass(frozen=True, slots=True)
+class LoraConfig:
+    """Plan 4.1; `targets` empty = the architecture's seven projections, fused ones by their fused name."""
+
+    rank: int = 64
+    alpha: int = 128
+    dropout: float = 0.1
+    targets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GateConfig:
+    """SO(8) rotation behind every attention output (plan 2.1)."""
+
+    enabled: bool = True
+    parametrisation: Literal["exp", "cayley"] = "exp"
+    learning_rate_factor: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PetConfig:
+    """Second-difference smoothing (plan 2.1), lambdas as measured in SPEC.md "PET and noise"."""
+
+    enabled: bool = True
+    normalisation: Literal["scale-free", "mean", "literal"] = "scale-free"
+    lambdas: tuple[float, ...] = (0.001, 0.005, 0.01)
+    boundaries: tuple[float, ...] = (0.2, 0.6)
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseConfig:
+    """Gradient noise (plan 2.2). relative = sigma times each tensor's gradient RMS."""
+
+    sigma: float = 0.01
+    scale: Literal["relative", "absolute"] = "relative"
+
+
+@dataclass(frozen=True, slots=True)
+class SwaConfig:
+    """Stochastic weight averaging (plan 4.4)."""
+
+    enabled: bool = True
+    start: float = 0.75
+    learning_rate: float = 2e-4
+    schedule: Literal["constant", "cosine"] = "constant"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointConfig:
+    seconds: float = 180.0
+    keep: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """Plan chapter 4."""
+
+    epochs: float = 3.0
+    batch_size: int = 2
+    accumulation: int = 8
+    maximum_tokens: int = 2048
+    learning_rate: float = 2e-4
+    weight_decay: float = 0.05
+    betas: tuple[float, ...] = (0.9, 0.999)
+    epsilon: float = 1e-8
+    warmup: float = 0.1
+    clip: float = 1.0
+    label_smoothing: float = 0.1
+    dropout: float = 0.1
+    label_weight: float = 1.0
+    text_share: float = 0.33
+    written_repeats: int = 1
+    quantization: Literal["none", "int8", "nf4"] = "none"
+    gradient_checkpointing: bool = False
+    seed: int = 8
+    validation_samples: int = 200
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    gate: GateConfig = field(default_factory=GateConfig)
+    pet: PetConfig = field(default_factory=PetConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    swa: SwaConfig = field(default_factory=SwaConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class BurnInConfig:
+    """Acceptance in SPEC.md "Fold"."""
+
+    prompts: int = 20
+    tokens: int = 96
+    layer_tolerance: float = 1e-10
+    kl_tolerance: float = 1e-6
+    floor_factor: float = 2.0
+    low_precision_factor: float = 1.25
+
+
+@dataclass(frozen=True, slots=True)
+class ExportConfig:
+    """GGUF variants (plan 5.4). `quantiser` "auto", or the path of a llama-quantize program."""
+
+    quantisations: tuple[str, ...] = ("F16", "Q8_0", "Q4_K_M")
+    quantiser: str = "auto"
+    context: int = 4096
+    parity_prompts: int = 20
+    parity_tokens: int = 32
+    parity_strings: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ProveConfig:
+    deploy: str = "Q8_0"
+    policy: str = "demo"
+    bootstrap: int = 1000
+    threads: int = 1
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DemoConfig:
+    requests: str = "demo"
+    maximum_tokens: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One whole configuration; `profile` names where it started from."""
+
+    profile: str
+    threads: int = 2
+    collect: CollectConfig = field(default_factory=CollectConfig)
+    synth: SynthConfig = field(default_factory=SynthConfig)
+    validate: ValidateConfig = field(default_factory=ValidateConfig)
+    prompt: PromptConfig = field(default_factory=PromptConfig)
+    base: BaseConfig = field(default_factory=BaseConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    burnin: BurnInConfig = field(default_factory=BurnInConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
+    prove: ProveConfig = field(default_factory=ProveConfig)
+    demo: DemoConfig = field(default_factory=DemoConfig)
+
+    def section(self, name: str) -> dict[str, Any]:
+        """One section as plain JSON values."""
+        value: dict[str, Any] = dataclasses.asdict(getattr(self, name))
+        return value
+
+
+def profile_names() -> list[str]:
+    folder = resources.files("so8t.core") / "profiles"
+    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+
+
+def load_config(profile: str = "", path: Path | None = None) -> Config:
+    """Profile first, then the user's file over it. `profile` given on the command line wins over the file's.
+
+    Raises ConfigUnreadable, ConfigKeyUnknown, ConfigValueInvalid, ProfileUnknown.
+    """
+    overlay: dict[str, Any] = {}
+    source = ""
+    if path is not None:
+        source = _read(path)
+        overlay = _parse(source, str(path))
+    name = profile or str(overlay.pop("profile", "tiny"))
+    overlay.pop("profile", None)
+    if name not in profile_names():
+        near = difflib.get_close_matches(name, profile_names(), 1)
+        raise ProfileUnknown(detail=name + (f" -> {near[0]}?" if near else ""), where=", ".join(profile_names()))
+    text = (resources.files("so8t.core") / "profiles" / f"{name}.toml").read_text(encoding="utf-8")
+    base = _parse(text, f"{name}.toml")
+    _build(Config, {"profile": name, **overlay}, str(path or ""), source)  # errors name the user's own file
+    return _build(Config, _merge({"profile": name, **base}, overlay), f"{name}.toml", text)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigUnreadable(where=path, detail=type(error).__name__) from error
+
+
+def _parse(text: str, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigUnreadable(where=where, detail=str(error)) from error
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _build(cls: type[Any], values: Mapping[str, Any], file: str, source: str, prefix: str = "") -> Any:
+    hints = get_type_hints(cls)
+    for key in values:
+        if key not in hints:
+            near = difflib.get_close_matches(key, hints, 1)
+            detail = prefix + key + (f" -> {near[0]}?" if near else "")
+            raise ConfigKeyUnknown(where=_locate(file, source, key), detail=detail)
+    built = {}
+    for key, value in values.items():
+        if dataclasses.is_dataclass(hints[key]):
+            if not isinstance(value, dict):
+                raise ConfigValueInvalid(where=_locate(file, source, key), detail=f"{prefix}{key}: table expected")
+            built[key] = _build(hints[key], value, file, source, f"{prefix}{key}.")  # type: ignore[arg-type]
+        else:
+            built[key] = _coerce(hints[key], value, _locate(file, source, key), prefix + key)
+    return cls(**built)
+
+
+def _coerce(hint: Any, value: Any, where: str, key: str) -> Any:
+    """Check a scalar or list against its annotation; ints pass as floats, nothing else is bent."""
+    origin = get_origin(hint)
+    if origin is Literal:
+        if value in get_args(hint):
+            return value
+        raise ConfigValueInvalid(where=where, detail=f"{key} = {value!r} ({' | '.join(map(str, get_args(hint)))})")
+    if origin is tuple:
+        if isinstance(value, list):
+            return tuple(_coerce(get_args(hint)[0], v, where, key) for v in value)
+    elif hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
+        if isinstance(value, (int, float)) and value < 0:
+            raise ConfigValueInvalid(where=where, detail=f"{key} = {value!r} < 0")
+        return value
+    expected = "list" if origin is tuple else getattr(hint, "__name__", str(hint))
+    raise ConfigValueInvalid(where=where, detail=f"{key} = {value!r} ({expected})")
+
+
+def _locate(file: str, source: str, key: str) -> str:
+    """file:line of the first line that names the key."""
+    for number, line in enumerate(source.splitlines(), 1):
+        head = line.split("=")[0].strip().strip("[]")
+        if head == key or head.endswith("." + key):
+            return f"{file}:{number}"
+    return file
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Human-readable list of what differs between two nested configurations."""
+    lines: list[str] = []
+    for key in sorted({*old, *new}):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            lines += differences(a, b, f"{prefix}{key}.")
+        elif _plain(a) != _plain(b):
+            lines.append(f"{prefix}{key}: {_plain(a)} -> {_plain(b)}")
+    return lines
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,302 @@
+"""The error tree. Each class says what happened and what to do next, in Japanese and English.
+
+So8tError
+|- UsageError            2   ConfigKeyUnknown ConfigValueInvalid ConfigUnreadable ProfileUnknown
+|- DataError             3   SourceMissing SourceEmpty SourceUnreadable RecordInvalid ValidationFailed LevelUnknown
+|- RunError              4   ConfigChanged RunBusy StageMissing StageBroken
+|- ResourceError         5   DiskFull MemoryShort
+|- ModelError            6   TargetMissing BaseUnusable TrainingDiverged CheckpointBroken
+|- ProofError            7   BurnInFailed GgufInvalid ParityFailed
+|- BundleError           8   BundleBroken SignatureInvalid BundleUnproven
+|- LedgerError           9   LedgerBroken LedgerUnavailable
+|- BackendError         10   BackendDown BackendProtocol
+|- PolicyError          11   PolicyInvalid
+|- EnvironmentUnfit     12   PackageMissing
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class So8tError(Exception):
+    """Base of all errors a user may see. `where` is a file, line or stage; `detail` never holds a secret."""
+
+    code: ClassVar[str] = "E00"
+    exit_code: ClassVar[int] = 1
+    ja: ClassVar[str] = "失敗しました"
+    en: ClassVar[str] = "failed"
+    next_ja: ClassVar[str] = "ログを確かめてください"
+    next_en: ClassVar[str] = "see the log"
+
+    def __init__(self, *, where: object = "", detail: str = "") -> None:
+        self.where = str(where)
+        self.detail = detail
+        super().__init__(self.render("en"))
+
+    def render(self, lang: str) -> str:
+        """Three lines at most: what, where, next step."""
+        ja = lang == "ja"
+        lines = [f"[{self.code}] {self.ja if ja else self.en}" + (f": {self.detail}" if self.detail else "")]
+        if self.where:
+            lines.append(f"  {'場所' if ja else 'where'}: {self.where}")
+        lines.append(f"  {'次に' if ja else 'next'}: {self.next_ja if ja else self.next_en}")
+        return "\n".join(lines)
+
+    def to_json(self, lang: str) -> dict[str, object]:
+        return {
+            "error": self.code,
+            "what": self.ja if lang == "ja" else self.en,
+            "detail": self.detail,
+            "where": self.where,
+            "next": self.next_ja if lang == "ja" else self.next_en,
+        }
+
+
+class UsageError(So8tError):
+    code, exit_code = "U00", 2
+    ja, en = "使い方が違います", "wrong usage"
+    next_ja, next_en = "so8t --help をご覧ください", "see so8t --help"
+
+
+class ConfigKeyUnknown(UsageError):
+    code = "U01"
+    ja, en = "設定に知らない項目があります", "unknown configuration key"
+    next_ja, next_en = "項目名を直すか、その行を消してください", "correct the key or delete the line"
+
+
+class ConfigValueInvalid(UsageError):
+    code = "U02"
+    ja, en = "設定の値が正しくありません", "invalid configuration value"
+    next_ja, next_en = "型と範囲を確かめてください", "check its type and range"
+
+
+class ConfigUnreadable(UsageError):
+    code = "U03"
+    ja, en = "設定ファイルを読めません", "cannot read the configuration"
+    next_ja, next_en = "パスと TOML の書式を確かめてください", "check the path and the TOML syntax"
+
+
+class ProfileUnknown(UsageError):
+    code = "U04"
+    ja, en = "そのプロファイルはありません", "unknown profile"
+    next_ja, next_en = "一覧から選んでください", "choose one from the list"
+
+
+class DataError(So8tError):
+    code, exit_code = "D00", 3
+    ja, en = "データに問題があります", "bad data"
+    next_ja, next_en = "示された行を直してください", "correct the line shown"
+
+
+class SourceMissing(DataError):
+    code = "D01"
+    ja, en = "入力が見つかりません", "source not found"
+    next_ja, next_en = "パスを確かめるか、設定 collect.sources を直してください", "check the path or collect.sources"
+
+
+class SourceEmpty(DataError):
+    code = "D02"
+    ja, en = "入力に使える文がありません", "source holds no usable text"
+    next_ja, next_en = ".txt か .jsonl(キー text)を置いてください", "put .txt or .jsonl (key text) there"
+
+
+class SourceUnreadable(DataError):
+    code = "D03"
+    ja, en = "入力を読めません", "source unreadable"
+    next_ja, next_en = "UTF-8 で保存し直すか、そのファイルを外してください", "save it as UTF-8 or leave the file out"
+
+
+class RecordInvalid(DataError):
+    code = "D04"
+    ja, en = "行の内容が正しくありません", "invalid record"
+
+
+class ValidationFailed(DataError):
+    code = "D05"
+    ja, en = "データ検証に不合格です", "validation failed"
+    next_ja, next_en = "検証報告の不合格行を直してください", "correct the failing rows in the report"
+
+
+class LevelUnknown(DataError):
+    code = "D06"
+    ja, en = "知らない区分です", "unknown level"
+    next_ja, next_en = "方針ファイルの区分名を使ってください", "use a level named in the policy"
+
+
+class RunError(So8tError):
+    code, exit_code = "R00", 4
+    ja, en = "実行を続けられません", "the run cannot go on"
+
+
+class ConfigChanged(RunError):
+    code = "R01"
+    ja, en = "設定が前回と違います", "the configuration changed since the last start"
+    next_ja = "元に戻すか、--accept-change で影響する段階からやり直してください"
+    next_en = "undo the change, or pass --accept-change to redo the affected stages"
+
+
+class RunBusy(RunError):
+    code = "R02"
+    ja, en = "同じ実行が別のプロセスで動いています", "another process works on this run"
+    next_ja, next_en = "終わるのを待つか --name で別名にしてください", "wait for it or choose another --name"
+
+
+class StageMissing(RunError):
+    code = "R03"
+    ja, en = "前の段階が終わっていません", "an earlier stage is not finished"
+    next_ja, next_en = "so8t run を実行してください", "start so8t run"
+
+
+class StageBroken(RunError):
+    code = "R04"
+    ja, en = "終わった段階の成果物が変わっています", "the output of a finished stage changed"
+    next_ja = "示されたファイルを戻すか、その段階のフォルダを消してやり直してください"
+    next_en = "restore the file shown, or delete that stage's folder to redo it"
+
+
+class ResourceError(So8tError):
+    code, exit_code = "S00", 5
+    ja, en = "資源が足りません", "out of resources"
+
+
+class DiskFull(ResourceError):
+    code = "S01"
+    ja, en = "ディスクの空きがありません", "the disk is full"
+    next_ja, next_en = "空きを作り、同じコマンドで再開してください", "free some space and start the same command again"
+
+
+class MemoryShort(ResourceError):
+    code = "S02"
+    ja, en = "メモリが足りません", "out of memory"
+    next_ja, next_en = "so8t plan で収まる設定を選んでください", "choose a fitting profile with so8t plan"
+
+
+class ModelError(So8tError):
+    code, exit_code = "M00", 6
+    ja, en = "モデルに問題があります", "model error"
+
+
+class TargetMissing(ModelError):
+    code = "M01"
+    ja, en = "LoRA か回転ゲートの付く層がありません", "LoRA or gate matches no layer"
+    next_ja, next_en = "train.lora.targets を層の名前に合わせてください", "name layers of this model in train.lora.targets"
+
+
+class BaseUnusable(ModelError):
+    code = "M02"
+    ja, en = "土台のモデルを使えません", "the base model cannot be used"
+    next_ja, next_en = "base.path に config.json と safetensors のあるフォルダを", "point base.path at a safetensors folder"
+
+
+class TrainingDiverged(ModelError):
+    code = "M03"
+    ja, en = "学習が発散しました", "training diverged"
+    next_ja, next_en = "train.learning_rate を半分にしてください", "halve train.learning_rate"
+
+
+class CheckpointBroken(ModelError):
+    code = "M04"
+    ja, en = "チェックポイントが壊れています", "broken checkpoint"
+    next_ja, next_en = "一つ前のものから再開されます", "the one before it will be used"
+
+
+class ProofError(So8tError):
+    code, exit_code = "P00", 7
+    ja, en = "証明に失敗しました", "proof failed"
+    next_ja, next_en = "成果物は出荷されません。報告の数値をご覧ください", "nothing is shipped; see the figures in the report"
+
+
+class BurnInFailed(ProofError):
+    code = "P01"
+    ja, en = "焼きこみの同値性が示せません", "burn-in is not equivalent"
+
+
+class GgufInvalid(ProofError):
+    code = "P02"
+    ja, en = "GGUF が正しくありません", "invalid GGUF"
+
+
+class ParityFailed(ProofError):
+    code = "P03"
+    ja, en = "GGUF と transformers が一致しません", "GGUF and transformers disagree"
+
+
+class BundleError(So8tError):
+    code, exit_code = "B00", 8
+    ja, en = "バンドルに問題があります", "bundle error"
+    next_ja, next_en = "作り直すか、正しい写しを置いてください", "rebuild it or put a good copy in place"
+
+
+class BundleBroken(BundleError):
+    code = "B01"
+    ja, en = "バンドルの中身が一覧と違います", "bundle content differs from its list"
+
+
+class SignatureInvalid(BundleError):
+    code = "B02"
+    ja, en = "署名を信頼できません", "the signature is not trusted"
+    next_ja, next_en = "--key に信頼する公開鍵を渡してください", "pass the public key you trust with --key"
+
+
+class BundleUnproven(BundleError):
+    code = "B03"
+    ja, en = "カードがこのバンドルを証明していません", "the card does not prove this bundle"
+    next_ja, next_en = "so8t prove を実行するか --allow-unproven を明示してください", "run so8t prove, or pass --allow-unproven"
+
+
+class LedgerError(So8tError):
+    code, exit_code = "L00", 9
+    ja, en = "台帳に問題があります", "ledger error"
+
+
+class LedgerBroken(LedgerError):
+    code = "L01"
+    ja, en = "台帳が改変されています", "the ledger was altered"
+    next_ja, next_en = "書き込みを止め、写しと錨を保全してください", "stop writing; secure copies and anchors"
+
+
+class LedgerUnavailable(LedgerError):
+    code = "L02"
+    ja, en = "台帳に書けないため応答しません", "the ledger cannot be written, so nothing is answered"
+    next_ja, next_en = "ディスクと権限を確かめてください", "check the disk and permissions"
+
+
+class BackendError(So8tError):
+    code, exit_code = "A00", 10
+    ja, en = "モデルの応答に問題があります", "model backend error"
+
+
+class BackendDown(BackendError):
+    code = "A01"
+    ja, en = "モデルのサーバにつながりません", "the model server cannot be reached"
+    next_ja, next_en = "サーバの起動とアドレスを確かめてください", "check that it runs and its address"
+
+
+class BackendProtocol(BackendError):
+    code = "A02"
+    ja, en = "モデルのサーバの返事が読めません", "the model server's answer is not understood"
+    next_ja, next_en = "サーバの版を確かめてください", "check the server's version"
+
+
+class PolicyError(So8tError):
+    code, exit_code = "Y00", 11
+    ja, en = "方針ファイルに問題があります", "policy error"
+
+
+class PolicyInvalid(PolicyError):
+    code = "Y01"
+    ja, en = "方針ファイルが正しくありません", "invalid policy file"
+    next_ja, next_en = "示された箇所を直してください", "correct the place shown"
+
+
+class EnvironmentUnfit(So8tError):
+    code, exit_code = "V00", 12
+    ja, en = "この環境では動きません", "this environment cannot run it"
+    next_ja, next_en = "so8t doctor をご覧ください", "see so8t doctor"
+
+
+class PackageMissing(EnvironmentUnfit):
+    code = "V01"
+    ja, en = "必要なパッケージがありません", "a required package is missing"
+    next_ja, next_en = "python3 start.py setup を実行してください", "run python3 start.py setup"

@@ -1,0 +1,139 @@
+"""Durable files: nothing half-written is ever taken for finished (write, fsync, rename), and bounded reading."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from so8t.core.errors import DiskFull, RecordInvalid, SourceMissing, SourceUnreadable
+
+MAX_LINE_BYTES = 4 << 20
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename durable. Windows has no folder handles to sync; there the rename itself is journalled."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write, fsync, rename. Raises DiskFull and leaves the old file as it was."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as f:
+            f.write(content)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(partial, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        if error.errno in _NO_SPACE:
+            raise DiskFull(where=path) from error
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n")
+
+
+def write_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> int:
+    """Write records one a line; returns how many."""
+    lines = [json.dumps(r, ensure_ascii=False, sort_keys=True) for r in records]
+    write_text(path, "".join(line + "\n" for line in lines))
+    return len(lines)
+
+
+def read_json(path: Path) -> Any:
+    """Raises RecordInvalid with the line for broken JSON, SourceMissing for no file."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise SourceMissing(where=path) from None
+    except UnicodeDecodeError as error:
+        raise SourceUnreadable(where=path, detail=f"UTF-8, byte {error.start}") from error
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise RecordInvalid(where=f"{path}:{getattr(error, 'lineno', 1)}", detail=f"JSON: {error}") from error
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Numbered lines of a UTF-8 file, each bounded, so that a file of one endless line cannot fill the memory."""
+    try:
+        with path.open("rb") as f:
+            number = 0
+            while line := f.readline(MAX_LINE_BYTES + 1):
+                number += 1
+                if len(line) > MAX_LINE_BYTES:
+                    raise SourceUnreadable(where=f"{path}:{number}", detail=f"line > {MAX_LINE_BYTES} bytes")
+                try:
+                    text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+                except UnicodeDecodeError as error:
+                    raise SourceUnreadable(where=f"{path}:{number}", detail=f"UTF-8, byte {error.start}") from error
+                yield number, text
+    except FileNotFoundError:
+        raise SourceMissing(where=path) from None
+
+
+def parse_json_line(line: str, where: str) -> dict[str, Any]:
+    """One JSON object; raises RecordInvalid for anything else, however deep or odd."""
+    try:
+        record = json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise RecordInvalid(where=where, detail=f"JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise RecordInvalid(where=where, detail="JSON: not an object")
+    return record
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Numbered JSON objects; blank lines are skipped, a broken one raises with its number."""
+    for number, line in read_lines(path):
+        if line.strip():
+            yield number, parse_json_line(line, f"{path}:{number}")
+
+
+def sha256_file(path: Path) -> str:
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def hash_folder(folder: Path, skip: frozenset[str] = frozenset()) -> dict[str, str]:
+    """Relative POSIX path -> SHA-256 of every file below a folder; top-level names in `skip` are left out."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    named = ((p.relative_to(folder).as_posix(), p) for p in files)
+    return {name: sha256_file(p) for name, p in named if name.split("/")[0] not in skip}
+
+
+def fresh_folder(folder: Path) -> Path:
+    """An empty folder in place of whatever was there."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def commit_folder(partial: Path, final: Path) -> None:
+    """Make a folder written under another name appear whole: fsync every file, then one rename."""
+    for file in (p for p in partial.rglob("*") if p.is_file()):
+        with file.open("rb+") as f:
+            os.fsync(f.fileno())
+    if final.exists():
+        shutil.rmtree(final)
+    os.replace(partial, final)
+    sync_folder(final.parent)

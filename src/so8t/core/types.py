@@ -1,0 +1,221 @@
+"""The nouns every floor shares. Records are frozen; JSON in and out goes through to_json / from_json."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+from so8t.core.errors import LevelUnknown, RecordInvalid
+
+
+class Domain(StrEnum):
+    """The eight fields of plan 3.1."""
+
+    DEFENSE = "defense"
+    AEROSPACE = "aerospace"
+    TRANSPORT = "transport"
+    MEDICAL = "medical"
+    FINANCE = "finance"
+    BUSINESS = "business"
+    INFORMATION_SYSTEM = "information_system"
+    GENERAL = "general"
+
+
+class Decision(StrEnum):
+    """The three outcomes (LABELS.md), least severe first."""
+
+    ALLOW = "ALLOW"
+    ESCALATE = "ESCALATE"
+    DENY = "DENY"
+
+    @property
+    def severity(self) -> int:
+        return DECISIONS.index(self)
+
+
+DECISIONS: tuple[Decision, ...] = (Decision.ALLOW, Decision.ESCALATE, Decision.DENY)
+
+
+class Split(StrEnum):
+    """Where a sample may be used; families never cross."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    CALIBRATION = "calibration"
+    TEST = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Classification levels, lowest first (plan 3.2 policy_state)."""
+
+    names: tuple[str, ...] = ("公開", "社内限定", "部外秘", "極秘")
+
+    def rank(self, name: str) -> int:
+        """Position of a level; raises LevelUnknown rather than guessing."""
+        try:
+            return self.names.index(name)
+        except ValueError:
+            raise LevelUnknown(detail=f"{name!r} ({' < '.join(self.names)})") from None
+
+    def gap(self, clearance: str, classification: str) -> int:
+        """How many levels the material lies above the asker (<= 0: may read)."""
+        return self.rank(classification) - self.rank(clearance)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One training or evaluation record: plain text, or a judged request with its answer.
+
+    kind "text" uses `text`; kind "request" uses `text` as the query and `decision`, `response`.
+    """
+
+    id: str
+    kind: str
+    text: str
+    source: str
+    license: str
+    domain: Domain
+    split: Split
+    family: str
+    pair: str | None = None
+    decision: Decision | None = None
+    response: str | None = None
+    clearance: str | None = None
+    classification: str | None = None
+    register: str | None = None
+    attack: str | None = None
+    identity_contract: Mapping[str, Any] | None = None
+    policy_state: Mapping[str, Any] | None = None
+    policy_ref: str | None = None
+    escalation_target: str | None = None
+
+    @property
+    def sha256(self) -> str:
+        """Hash of everything but the id, so that the same content is the same hash in any run."""
+        content = {k: v for k, v in dataclasses.asdict(self).items() if k != "id"}
+        return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        return {k: v for k, v in dataclasses.asdict(self).items() if v is not None} | {"sha256": self.sha256}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any], where: str = "") -> Self:
+        """Raises RecordInvalid on a missing field, a bad value, or a hash that does not match."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        values = {k: v for k, v in record.items() if k in known}
+        try:
+            values["domain"] = Domain(values["domain"])
+            values["split"] = Split(values["split"])
+            if values.get("decision") is not None:
+                values["decision"] = Decision(values["decision"])
+            sample = cls(**values)
+        except (KeyError, ValueError, TypeError) as error:
+            raise RecordInvalid(where=where, detail=str(error)) from error
+        if record.get("sha256", sample.sha256) != sample.sha256:
+            raise RecordInvalid(where=where, detail=f"sha256 {sample.id}")
+        return sample
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an employee asks, with who asks and what is touched."""
+
+    id: str
+    query: str
+    clearance: str = "社内限定"
+    classification: str | None = None
+    domain: Domain | None = None
+    user: str = "anonymous"
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """One judge's view. decision and probabilities None = the judge abstains."""
+
+    judge: str
+    decision: Decision | None = None
+    probabilities: Mapping[Decision, float] | None = None
+    rules: tuple[str, ...] = ()
+    reason: str = ""
+    ms: float = 0.0
+    failed: bool = False
+    floor: Decision | None = None
+
+    @property
+    def abstains(self) -> bool:
+        return self.decision is None and not self.failed
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "judge": self.judge,
+            "decision": self.decision,
+            "probabilities": _rounded(self.probabilities),
+            "rules": list(self.rules),
+            "reason": self.reason,
+            "ms": round(self.ms, 3),
+            "failed": self.failed,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the three opinions come to (DESIGN.md "How three opinions become one verdict")."""
+
+    request_id: str
+    decision: Decision
+    probabilities: Mapping[Decision, float]
+    opinions: tuple[Opinion, ...]
+    rules: tuple[str, ...] = ()
+    reason: str = ""
+    policy_ref: str | None = None
+    escalation_target: str | None = None
+    policy_digest: str = ""
+    payload_digest: str = ""
+    domain: Domain | None = None
+
+    @property
+    def confidence(self) -> float:
+        """Probability of the decision."""
+        return self.probabilities[self.decision]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.request_id,
+            "decision": self.decision,
+            "confidence": round(self.confidence, 6),
+            "probabilities": _rounded(self.probabilities),
+            "opinions": [o.to_json() for o in self.opinions],
+            "rules": list(self.rules),
+            "reason": self.reason,
+            "policy_ref": self.policy_ref,
+            "escalation_target": self.escalation_target,
+            "policy_digest": self.policy_digest,
+            "payload_digest": self.payload_digest,
+            "domain": self.domain,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What leaves the gateway: the verdict, its ledger entry, and the text shown."""
+
+    verdict: Verdict
+    text: str
+    ledger_seq: int
+    ledger_head: str
+    ms: Mapping[str, float] = field(default_factory=dict)
+
+
+def canonical_json(value: Any) -> str:
+    """One spelling for one value: sorted keys, no spaces, no NaN. What is hashed is this."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _rounded(probabilities: Mapping[Decision, float] | None) -> dict[str, float] | None:
+    return None if probabilities is None else {d.value: round(probabilities[d], 6) for d in DECISIONS}

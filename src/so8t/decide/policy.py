@@ -1,0 +1,316 @@
+"""A policy file -> levels, costs, contracts and compiled rules (plan 3.2 policy_state and identity_contract; issue 6.4).
+
+Parsing is pure; whoever reads the file passes its text and its name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from so8t.core.errors import PolicyInvalid
+from so8t.core.types import DECISIONS, Decision, Domain, Levels
+from so8t.decide.patterns import Pattern, compile_pattern, grams
+from so8t.decide.strict_toml import Table, read_toml
+
+MAXIMUM_BYTES = 1_000_000
+MAXIMUM_RULES = 2000
+CLEARANCE_RULE = "clearance"
+UNREADABLE_RULE = "unreadable"
+THRESHOLDS = (
+    "allow_f1", "escalate_f1", "deny_f1", "macro_f1", "refuse_recall", "false_allow", "danger_allowed", "over_refusal",
+    "over_escalation", "ece",
+)  # fmt: skip
+JUDGES = ("rule", "model", "precedent")
+Scope = Literal["sentence", "text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: its effect holds where all of `all` and none of `none` are found in one sentence (or text) of a view.
+
+    A hard rule's effect is a floor nothing lowers; a soft one adds `weight` to the log-odds of its effect.
+    """
+
+    id: str
+    effect: Decision
+    hard: bool
+    all: tuple[Pattern, ...]
+    none: tuple[Pattern, ...]
+    scope: Scope
+    weight: float
+    domains: frozenset[Domain]
+    policy_ref: str | None
+    escalation_target: str | None
+    reason: str
+
+    def concerns(self, domain: Domain | None) -> bool:
+        """A rule for certain domains also speaks when nobody has said which domain it is."""
+        return not self.domains or domain is None or domain in self.domains
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """How a classification level is read from a text, e.g. 【極秘】."""
+
+    pattern: Pattern
+    level: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """How opinions are weighed (DESIGN.md "How three opinions become one verdict")."""
+
+    weights: Mapping[str, float]
+    minimum_confidence: float
+    maximum_disagreement: float
+
+
+@dataclass(frozen=True, slots=True)
+class DomainPolicy:
+    """The identity contract of one domain (plan 3.2), and whom to name."""
+
+    role: str
+    scope: str
+    limitations: tuple[str, ...]
+    escalation_policy: str
+    escalation_target: str
+    policy_refs: Mapping[Decision, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A valid policy. costs[judged][true] = what it costs to judge a request so that is truly so."""
+
+    id: str
+    version: str
+    label: str
+    org_name: str
+    levels: Levels
+    default_clearance: str
+    disclosure_rules: Mapping[str, str]
+    markers: tuple[Marker, ...]
+    costs: Mapping[Decision, Mapping[Decision, float]]
+    fusion: Fusion
+    thresholds: Mapping[str, float]
+    domains: Mapping[Domain, DomainPolicy]
+    rules: tuple[Rule, ...]
+    digest: str
+    _index: Mapping[str, frozenset[Pattern]] = field(repr=False, compare=False)
+    _anywhere: frozenset[Pattern] = field(repr=False, compare=False)
+
+    def domain(self, domain: Domain | None) -> DomainPolicy:
+        """A domain's own section, else that of general."""
+        return self.domains.get(domain or Domain.GENERAL, self.domains[Domain.GENERAL])
+
+    def contract(self, domain: Domain | None) -> dict[str, Any]:
+        """Plan 3.2 identity_contract."""
+        own = self.domain(domain)
+        return {
+            "role": own.role,
+            "scope": own.scope,
+            "limitations": list(own.limitations),
+            "escalation_policy": own.escalation_policy,
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Plan 3.2 policy_state."""
+        return {
+            "org_name": self.org_name,
+            "classification_levels": list(self.levels.names),
+            "disclosure_rules": dict(self.disclosure_rules),
+            "audit_required": True,
+        }
+
+    def rule(self, id: str) -> Rule | None:
+        """The rule of that id; None for the built-in ones (clearance, unreadable)."""
+        return next((rule for rule in self.rules if rule.id == id), None)
+
+    def candidates(self, text: str) -> list[Rule]:
+        """Rules whose regexes might all be found in a text; those left out cannot match it."""
+        possible = set(self._anywhere)
+        for gram in self._index.keys() & grams(text):
+            possible |= self._index[gram]
+        return [rule for rule in self.rules if possible.issuperset(rule.all)]
+
+
+def parse_policy(text: str, where: str) -> Policy:
+    """Parse and check a whole policy file; `where` is its name in errors.
+
+    Raises PolicyInvalid(where="file:line") for anything unknown, missing, of a wrong type or unsafe.
+    """
+    if len(encoded := text.encode("utf-8", "surrogatepass")) > MAXIMUM_BYTES:
+        raise PolicyInvalid(where=f"{where}:1", detail=f"{len(encoded)} > {MAXIMUM_BYTES} bytes")
+    root = read_toml(text, where)
+    levels = _levels(root)
+    rules = _rules(root)
+    index, anywhere = _indexed(pattern for rule in rules for pattern in rule.all)
+    policy = Policy(
+        id=root.text("id"),
+        version=root.text("version"),
+        label=root.text("label"),
+        org_name=root.text("org_name"),
+        levels=levels,
+        default_clearance=root.choice("default_clearance", str, levels.names),
+        disclosure_rules=_disclosure(root.table("disclosure_rules"), levels),
+        markers=tuple(_marker(t, levels) for t in root.tables("markers")),
+        costs=_costs(root.table("costs")),
+        fusion=_fusion(root.table("fusion")),
+        thresholds=_thresholds(root.table("thresholds", optional=True)),
+        domains=_domains(root.table("domains")),
+        rules=rules,
+        digest=hashlib.sha256(encoded).hexdigest(),
+        _index=index,
+        _anywhere=anywhere,
+    )
+    root.close()
+    return policy
+
+
+def _levels(root: Table) -> Levels:
+    names = root.texts("levels")
+    if len(names) < 2 or len(set(names)) != len(names):
+        root.fail("levels", "at least two different levels, lowest first")
+    return Levels(names)
+
+
+def _disclosure(table: Table, levels: Levels) -> dict[str, str]:
+    found = {name: table.text(name) for name in levels.names}
+    table.close()
+    return found
+
+
+def _marker(table: Table, levels: Levels) -> Marker:
+    marker = Marker(_compiled(table, "regex", table.text("regex")), table.choice("level", str, levels.names))
+    table.close()
+    return marker
+
+
+def _costs(table: Table) -> dict[Decision, dict[Decision, float]]:
+    """A full 3 x 3 table in which judging rightly is cheapest."""
+    costs: dict[Decision, dict[Decision, float]] = {}
+    for judged in DECISIONS:
+        row = table.table(judged.value)
+        costs[judged] = {true: row.number(true.value, 0.0, 1e6) for true in DECISIONS}
+        row.close()
+    table.close()
+    for judged in DECISIONS:
+        for true in DECISIONS:
+            if judged is not true and costs[judged][true] <= costs[true][true]:
+                table.fail(judged.value, f"judging {true} as {judged} must cost more than judging it rightly")
+    return costs
+
+
+def _fusion(table: Table) -> Fusion:
+    weights = table.table("weights")
+    fusion = Fusion(
+        weights={judge: weights.number(judge, 0.0, 100.0) for judge in JUDGES},
+        minimum_confidence=table.number("minimum_confidence", 0.0, 1.0),
+        maximum_disagreement=table.number("maximum_disagreement", 0.0, 1.0),
+    )
+    weights.close()
+    table.close()
+    return fusion
+
+
+def _thresholds(table: Table) -> dict[str, float]:
+    """What the card must reach; a figure that is not named is not required. The rest are known keys."""
+    found = {name: table.number(name, 0.0, 1.0) for name in THRESHOLDS if name in table.values}
+    table.taken.update(THRESHOLDS)
+    table.close()
+    return found
+
+
+def _domains(table: Table) -> dict[Domain, DomainPolicy]:
+    """Any of the eight domains; general must be there, because the others fall back to it."""
+    if Domain.GENERAL.value not in table.values:
+        table.fail(Domain.GENERAL.value, "missing")
+    found = {domain: _domain(table.table(domain.value)) for domain in Domain if domain.value in table.values}
+    table.taken.update(domain.value for domain in Domain)
+    table.close()
+    return found
+
+
+def _domain(table: Table) -> DomainPolicy:
+    refs = table.table("policy_refs")
+    domain = DomainPolicy(
+        role=table.text("role"),
+        scope=table.text("scope"),
+        limitations=table.texts("limitations"),
+        escalation_policy=table.text("escalation_policy"),
+        escalation_target=table.text("escalation_target"),
+        policy_refs={decision: refs.text(decision.value) for decision in DECISIONS},
+    )
+    refs.close()
+    table.close()
+    return domain
+
+
+def _rules(root: Table) -> tuple[Rule, ...]:
+    tables = root.tables("rules")
+    if len(tables) > MAXIMUM_RULES:
+        root.fail("rules", f"{len(tables)} > {MAXIMUM_RULES} rules")
+    seen = {CLEARANCE_RULE, UNREADABLE_RULE}
+    rules = []
+    for table in tables:
+        rule = _rule(table)
+        if rule.id in seen:
+            table.fail("id", f"{rule.id!r} is taken")
+        seen.add(rule.id)
+        rules.append(rule)
+    return tuple(rules)
+
+
+def _rule(table: Table) -> Rule:
+    rule = Rule(
+        id=table.text("id"),
+        effect=table.choice("effect", Decision, [d.value for d in DECISIONS]),
+        hard=table.flag("hard", False),
+        all=_patterns(table, "all", None),
+        none=_patterns(table, "none", ()),
+        scope="text" if table.choice("scope", str, ("sentence", "text"), "sentence") == "text" else "sentence",
+        weight=table.number("weight", 0.0, 20.0, 1.0),
+        domains=_rule_domains(table),
+        policy_ref=table.text("policy_ref", "") or None,
+        escalation_target=table.text("escalation_target", "") or None,
+        reason=table.text("reason"),
+    )
+    table.close()
+    if not rule.all:
+        table.fail("all", "empty: the rule would always match")
+    if rule.hard and rule.effect is Decision.ALLOW:
+        table.fail("hard", "ALLOW may only be soft: a floor cannot be lower than nothing")
+    return rule
+
+
+def _rule_domains(table: Table) -> frozenset[Domain]:
+    known = [d.value for d in Domain]
+    for name in (names := table.texts("domains", ())):
+        if name not in known:
+            table.fail("domains", f"unknown {name!r} ({' '.join(known)})", name)
+    return frozenset(Domain(name) for name in names)
+
+
+def _patterns(table: Table, key: str, default: tuple[str, ...] | None) -> tuple[Pattern, ...]:
+    return tuple(_compiled(table, key, source) for source in table.texts(key, default))
+
+
+def _compiled(table: Table, key: str, source: str) -> Pattern:
+    try:
+        return compile_pattern(source)
+    except ValueError as error:
+        table.fail(key, str(error), source)
+
+
+def _indexed(patterns: Iterable[Pattern]) -> tuple[dict[str, frozenset[Pattern]], frozenset[Pattern]]:
+    """Patterns by the letters their matches begin with, and those of which that is not known."""
+    index: dict[str, set[Pattern]] = {}
+    anywhere = set()
+    for pattern in patterns:
+        if pattern.heads is None:
+            anywhere.add(pattern)
+        for head in pattern.heads or ():
+            index.setdefault(head, set()).add(pattern)
+    return {head: frozenset(found) for head, found in index.items()}, frozenset(anywhere)
