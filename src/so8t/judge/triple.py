@@ -1,0 +1,105 @@
+"""Request -> Verdict: rule, model and precedent, each with its deadline. Prove and operate call exactly this."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from so8t.ask.backend import Backend
+from so8t.core.errors import BackendError, BundleBroken
+from so8t.core.files import read_json, read_jsonl
+from so8t.core.types import Domain, Opinion, Request, Verdict
+from so8t.decide.calibrate import Calibration
+from so8t.decide.combine import combine
+from so8t.decide.domain import DomainModel
+from so8t.decide.policy import Policy, parse_policy
+from so8t.decide.prompt import ChatFormat
+from so8t.judge.model import ModelJudge
+from so8t.judge.precedent import Case, PrecedentStore
+from so8t.judge.rule import rule_opinion
+
+POLICY, CALIBRATION, PRECEDENTS, DOMAIN_MODEL, PROMPT = (
+    "policy.toml",
+    "calibration.json",
+    "precedents.jsonl",
+    "domain_model.npz",
+    "prompt.json",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TripleJudge:
+    """Three judges under one policy. `model_seconds` is the model's deadline."""
+
+    policy: Policy
+    model: ModelJudge
+    precedents: PrecedentStore
+    domains: DomainModel
+    calibration: Calibration
+    payload_digest: str = ""
+    model_seconds: float = 10.0
+
+    async def judge(self, request: Request) -> Verdict:
+        """Never raises for a broken or late judge: that is an opinion that failed, and the verdict escalates."""
+        domain = self.domain(request)
+        opinions = await self.opinions(request, domain)
+        return combine(
+            request, opinions, self.policy, temperature=self.calibration.fusion_temperature,
+            payload_digest=self.payload_digest, domain=domain,
+        )  # fmt: skip
+
+    async def opinions(self, request: Request, domain: Domain) -> list[Opinion]:
+        """rule, model, precedent. An unknown level raises LevelUnknown: that is the asker's mistake, not a judge's."""
+        self.policy.levels.rank(request.clearance)
+        if request.classification is not None:
+            self.policy.levels.rank(request.classification)
+        rule = _guarded("rule", lambda: rule_opinion(request, self.policy))
+        precedent = _guarded("precedent", lambda: self.precedents.opinion(request))
+        return [rule, await self._model(request, domain), precedent]
+
+    def domain(self, request: Request) -> Domain:
+        return request.domain or self.domains.classify(request.query)[0]
+
+    async def _model(self, request: Request, domain: Domain) -> Opinion:
+        begin = time.perf_counter()
+        try:
+            async with asyncio.timeout(self.model_seconds):
+                return await self.model.opinion(request, self.policy, domain)
+        except TimeoutError:
+            reason = f"{self.model_seconds:g} 秒以内に答えなし"
+        except BackendError as error:
+            reason = error.ja
+        return Opinion("model", reason=reason, failed=True, ms=(time.perf_counter() - begin) * 1000)
+
+
+def _guarded(judge: str, ask: Callable[[], Opinion]) -> Opinion:
+    """A judge that breaks has failed; its text never reaches the asker."""
+    begin = time.perf_counter()
+    try:
+        return ask()
+    except (ValueError, KeyError, ArithmeticError, RecursionError, MemoryError) as error:
+        ms = (time.perf_counter() - begin) * 1000
+        return Opinion(judge, reason=f"障害 {type(error).__name__}", failed=True, ms=ms)
+
+
+def load_triple(payload: Path, backend: Backend, quantisation: str, payload_digest: str = "") -> TripleJudge:
+    """The judges as a bundle's payload describes them. Raises BundleBroken, PolicyInvalid, RecordInvalid."""
+    calibrations = read_json(payload / CALIBRATION)
+    if quantisation not in calibrations:
+        raise BundleBroken(where=payload / CALIBRATION, detail=quantisation)
+    calibration = Calibration.from_json(calibrations[quantisation])
+    prompt = read_json(payload / PROMPT)
+    chat = ChatFormat(prompt["template"], prompt["bos_token"], prompt["eos_token"])
+    path = payload / PRECEDENTS
+    cases = [Case.from_json(record, f"{path}:{number}") for number, record in read_jsonl(path)]
+    return TripleJudge(
+        policy=parse_policy((payload / POLICY).read_text(encoding="utf-8"), str(payload / POLICY)),
+        model=ModelJudge(backend, chat, prompt["style"], calibration.temperature),
+        precedents=PrecedentStore(cases),
+        domains=DomainModel.from_bytes((payload / DOMAIN_MODEL).read_bytes()),
+        calibration=calibration,
+        payload_digest=payload_digest,
+    )
