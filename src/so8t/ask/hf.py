@@ -11,6 +11,8 @@ import torch
 from so8t.ask.backend import Generation
 from so8t.core.errors import BackendProtocol
 
+Step = tuple[int, torch.Tensor]  # a greedy token and the logits [vocabulary] it was chosen from
+
 
 class HuggingFace:
     """Takes a loaded causal model and its tokenizer; runs them in this process."""
@@ -18,12 +20,18 @@ class HuggingFace:
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model, self.tokenizer = model.eval(), tokenizer
 
-    @torch.no_grad()
+    @property
+    def ends(self) -> frozenset[int]:
+        """Tokens that end a turn or a text."""
+        ids = self.model.config.eos_token_id
+        return frozenset(ids if isinstance(ids, list) else [ids])
+
     async def label_scores(self, prompt: str, labels: Sequence[str]) -> list[float]:
         tokens = [self.encode(label)[0] for label in labels]
         if len(set(tokens)) != len(labels):
             raise BackendProtocol(detail=f"labels begin alike: {labels}")
-        logits = self.model(torch.tensor([self.encode(prompt)])).logits[0, -1].float()
+        with torch.no_grad():  # a decorator would leave the body of a coroutine outside
+            logits = self.model(torch.tensor([self.encode(prompt)])).logits[0, -1].float()
         scores = torch.log_softmax(logits, -1)
         return [float(scores[t]) for t in tokens]
 
@@ -36,8 +44,8 @@ class HuggingFace:
         return Generation(text[:end], len(made), bool(cuts), time.perf_counter() - begin)
 
     @torch.no_grad()
-    def greedy(self, prompt: Sequence[int], count: int) -> list[tuple[int, torch.Tensor]]:
-        """`count` greedy tokens, each with the logits [vocabulary] it was chosen from."""
+    def greedy(self, prompt: Sequence[int], count: int) -> list[Step]:
+        """`count` greedy tokens, also past an end token."""
         ids, cache, made = torch.tensor([list(prompt)]), None, []
         for _ in range(count):
             output = self.model(ids, past_key_values=cache, use_cache=True)

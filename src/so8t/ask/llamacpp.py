@@ -53,11 +53,8 @@ class LlamaCpp:
             raise BackendProtocol(where=self.address, detail=f"/completion {error}") from error
 
     async def greedy(self, prompt: Sequence[int], count: int) -> list[tuple[int, dict[int, float]]]:
-        """`count` greedy tokens after given ones, each with the log-probabilities of its nearest rivals."""
-        body = {
-            "prompt": list(prompt), "n_predict": count, "temperature": 0, "n_probs": 4, "ignore_eos": True,
-            "cache_prompt": False, "return_tokens": True,
-        }  # fmt: skip
+        """Up to `count` greedy tokens, each with the log-probabilities of its nearest rivals; ends at an end token."""
+        body = {"prompt": list(prompt), "n_predict": count, "temperature": 0, "n_probs": 4, "cache_prompt": False}
         answer = await self._post("/completion", body)
         try:
             return [(int(p["id"]), _logprobs(p["top_logprobs"])) for p in answer["completion_probabilities"]]

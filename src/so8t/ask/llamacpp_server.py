@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -26,14 +27,18 @@ START_SECONDS = 120.0
 def serve(model: Path, context: int, *, slots: int = 1, threads: int = 1) -> Iterator[str]:
     """The server's address for the time of the block. `context` is per slot. Raises BackendDown if it cannot start."""
     command = [sys.executable, "-m", "so8t.ask.llamacpp_server", str(model), str(context), str(slots), str(threads)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    words = tempfile.TemporaryFile()
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words)
     try:
         assert process.stdout is not None
         line = process.stdout.readline().decode("utf-8", "replace").strip()
         if not line.startswith("http://127.0.0.1:"):
-            raise BackendDown(where=model, detail=f"llama.cpp: exit {process.wait(5) if not line else line}")
+            words.seek(0)
+            last = words.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+            raise BackendDown(where=model, detail=f"llama.cpp: {''.join(last) or line}")
         yield line
     finally:
+        words.close()
         if process.stdin is not None:
             with contextlib.suppress(OSError):
                 process.stdin.close()
@@ -59,7 +64,7 @@ def main() -> None:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.warmup = False
     params.verbosity = -1
-    params.hostname = "127.0.0.1"
+    params.hostnames = ["127.0.0.1"]
     params.port = 0
     server = xllamacpp.Server(params)
     _first_answer(server.listening_address)  # a server that never served hangs when it is dropped

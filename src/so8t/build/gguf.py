@@ -22,7 +22,8 @@ from so8t.core.errors import GgufInvalid
 from so8t.core.files import read_json
 
 # First characters of a tokenizer's splitting rule -> llama.cpp's name for it. An unknown rule is refused, not guessed.
-PRE_TOKENIZERS = {r"[^\r\n\p{L}\p{N}]?[\p{Lu}": "gpt-4o"}
+# The first is Phi-4-mini's, the second the tiny profile's; they differ only where combining marks are not composed.
+PRE_TOKENIZERS = {r"[^\r\n\p{L}\p{N}]?[\p{Lu}": "gpt-4o", r"[^\r\n\p{L}\p{N}]?(?:(?![a-z])": "gpt-4o"}
 
 
 @dataclass(frozen=True, slots=True)

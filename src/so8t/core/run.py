@@ -17,6 +17,7 @@ from typing import Any
 from so8t.core.config import Config, differences
 from so8t.core.errors import StageBroken, StageMissing
 from so8t.core.files import hash_folder, read_json, sha256_file, write_json
+from so8t.core.progress import Progress
 from so8t.core.types import canonical_json
 
 STAGES = ("collect", "synth", "validate", "base", "train", "burnin", "export", "prove", "bundle", "demo")
@@ -127,6 +128,39 @@ class Run:
         """How the configuration differs from the one this stage was started with."""
         manifest = self.manifest(name)
         return differences(dict(manifest.config), dict(config)) if manifest else []
+
+
+@dataclass(slots=True)
+class StageContext:
+    """What a stage is given: its folder to write into, the earlier stages to read, and a place for checkpoints."""
+
+    run: Run
+    config: Config
+    stage: str
+    progress: Progress
+    adjustments: list[str] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        return self.run.stage(self.stage)
+
+    @property
+    def work(self) -> Path:
+        return self.run.work(self.stage)
+
+    def input(self, stage: str) -> Path:
+        """Folder of an earlier, finished stage. Raises StageMissing."""
+        return self.run.require(stage)
+
+    def facts(self, stage: str) -> dict[str, Any]:
+        """What an earlier stage reported of itself."""
+        manifest = self.run.manifest(stage)
+        return dict(manifest.facts) if manifest else {}
+
+    def adjust(self, ja: str, en: str) -> None:
+        """A departure from the configuration that the machine forces: said, and kept in the manifest."""
+        self.adjustments.append(en)
+        self.progress.say(f"      {ja}", f"      {en}")
 
 
 def stage_config(config: Config, sections: Iterable[str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Parsing is pure; whoever reads the file passes its text and its name.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from typing import Any, Literal
 from so8t.core.errors import PolicyInvalid
 from so8t.core.types import DECISIONS, Decision, Domain, Levels
 from so8t.decide.patterns import Pattern, compile_pattern, grams
-from so8t.decide.strict_toml import Table, read_toml
+from so8t.decide.strict_toml import Table, read_toml, suggestion
 
 MAXIMUM_BYTES = 1_000_000
 MAXIMUM_RULES = 2000
@@ -24,6 +25,7 @@ THRESHOLDS = (
     "over_escalation", "ece",
 )  # fmt: skip
 JUDGES = ("rule", "model", "precedent")
+_WORDS = re.compile(r"《(\w+)》")
 Scope = Literal["sentence", "text"]
 
 
@@ -145,7 +147,8 @@ def parse_policy(text: str, where: str) -> Policy:
         raise PolicyInvalid(where=f"{where}:1", detail=f"{len(encoded)} > {MAXIMUM_BYTES} bytes")
     root = read_toml(text, where)
     levels = _levels(root)
-    rules = _rules(root)
+    words = _words(root.table("words", optional=True))
+    rules = _rules(root, words)
     index, anywhere = _indexed(pattern for rule in rules for pattern in rule.all)
     policy = Policy(
         id=root.text("id"),
@@ -155,7 +158,7 @@ def parse_policy(text: str, where: str) -> Policy:
         levels=levels,
         default_clearance=root.choice("default_clearance", str, levels.names),
         disclosure_rules=_disclosure(root.table("disclosure_rules"), levels),
-        markers=tuple(_marker(t, levels) for t in root.tables("markers")),
+        markers=tuple(_marker(t, levels, words) for t in root.tables("markers")),
         costs=_costs(root.table("costs")),
         fusion=_fusion(root.table("fusion")),
         thresholds=_thresholds(root.table("thresholds", optional=True)),
@@ -182,8 +185,8 @@ def _disclosure(table: Table, levels: Levels) -> dict[str, str]:
     return found
 
 
-def _marker(table: Table, levels: Levels) -> Marker:
-    marker = Marker(_compiled(table, "regex", table.text("regex")), table.choice("level", str, levels.names))
+def _marker(table: Table, levels: Levels, words: Mapping[str, str]) -> Marker:
+    marker = Marker(_compiled(table, "regex", table.text("regex"), words), table.choice("level", str, levels.names))
     table.close()
     return marker
 
@@ -248,14 +251,14 @@ def _domain(table: Table) -> DomainPolicy:
     return domain
 
 
-def _rules(root: Table) -> tuple[Rule, ...]:
+def _rules(root: Table, words: Mapping[str, str]) -> tuple[Rule, ...]:
     tables = root.tables("rules")
     if len(tables) > MAXIMUM_RULES:
         root.fail("rules", f"{len(tables)} > {MAXIMUM_RULES} rules")
     seen = {CLEARANCE_RULE, UNREADABLE_RULE}
     rules = []
     for table in tables:
-        rule = _rule(table)
+        rule = _rule(table, words)
         if rule.id in seen:
             table.fail("id", f"{rule.id!r} is taken")
         seen.add(rule.id)
@@ -263,13 +266,13 @@ def _rules(root: Table) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-def _rule(table: Table) -> Rule:
+def _rule(table: Table, words: Mapping[str, str]) -> Rule:
     rule = Rule(
         id=table.text("id"),
         effect=table.choice("effect", Decision, [d.value for d in DECISIONS]),
         hard=table.flag("hard", False),
-        all=_patterns(table, "all", None),
-        none=_patterns(table, "none", ()),
+        all=_patterns(table, "all", None, words),
+        none=_patterns(table, "none", (), words),
         scope="text" if table.choice("scope", str, ("sentence", "text"), "sentence") == "text" else "sentence",
         weight=table.number("weight", 0.0, 20.0, 1.0),
         domains=_rule_domains(table),
@@ -293,13 +296,29 @@ def _rule_domains(table: Table) -> frozenset[Domain]:
     return frozenset(Domain(name) for name in names)
 
 
-def _patterns(table: Table, key: str, default: tuple[str, ...] | None) -> tuple[Pattern, ...]:
-    return tuple(_compiled(table, key, source) for source in table.texts(key, default))
+def _patterns(
+    table: Table, key: str, default: tuple[str, ...] | None, words: Mapping[str, str]
+) -> tuple[Pattern, ...]:
+    return tuple(_compiled(table, key, source, words) for source in table.texts(key, default))
 
 
-def _compiled(table: Table, key: str, source: str) -> Pattern:
+def _words(table: Table) -> dict[str, str]:
+    """Named word lists: 《name》 in a regex stands for any of the words (regexes themselves, but not nested)."""
+    found = {}
+    for name in list(table.values):
+        words = table.texts(name)
+        for word in words:
+            _compiled(table, name, word, {})
+        found[name] = f"(?:{'|'.join(words)})"
+    return found
+
+
+def _compiled(table: Table, key: str, source: str, words: Mapping[str, str]) -> Pattern:
+    for name in _WORDS.findall(source):
+        if name not in words:
+            table.fail(key, f"unknown word list 《{name}》" + suggestion(name, words), source)
     try:
-        return compile_pattern(source)
+        return compile_pattern(_WORDS.sub(lambda m: words[m.group(1)], source))
     except ValueError as error:
         table.fail(key, str(error), source)
 

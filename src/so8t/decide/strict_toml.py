@@ -77,7 +77,7 @@ class Table:
     def close(self) -> None:
         for key in self.values:
             if key not in self.taken:
-                self.fail(key, "unknown key" + _suggestion(key, self.taken))
+                self.fail(key, "unknown key" + suggestion(key, self.taken))
 
     def _take(self, key: str, kind: type[T], expected: str, default: T | None) -> T:
         self.taken.add(key)
@@ -119,7 +119,7 @@ class Table:
         """A text that must be one of `names`."""
         value = self.text(key, default)
         if value not in names:
-            self.fail(key, f"unknown {value!r}" + _suggestion(value, names), value)
+            self.fail(key, f"unknown {value!r}" + suggestion(value, names), value)
         return convert(value)
 
     def table(self, key: str, *, optional: bool = False) -> Table:
@@ -138,7 +138,8 @@ class Table:
         return [Table(v, self.source, self.source.section(key, i), f"{key}[{i}].") for i, v in enumerate(values)]
 
 
-def _suggestion(word: str, known: Collection[str]) -> str:
+def suggestion(word: str, known: Collection[str]) -> str:
+    """The nearest known word for an error, else all of them."""
     near = difflib.get_close_matches(word, list(known), 1)
     return f" -> {near[0]}?" if near else f" ({' '.join(sorted(known))})"
 

@@ -85,12 +85,16 @@ def _guarded(judge: str, ask: Callable[[], Opinion]) -> Opinion:
         return Opinion(judge, reason=f"障害 {type(error).__name__}", failed=True, ms=ms)
 
 
-def load_triple(payload: Path, backend: Backend, quantisation: str, payload_digest: str = "") -> TripleJudge:
-    """The judges as a bundle's payload describes them. Raises BundleBroken, PolicyInvalid, RecordInvalid."""
+def read_calibration(payload: Path, quantisation: str) -> Calibration:
+    """Raises BundleBroken when that quantisation was never calibrated."""
     calibrations = read_json(payload / CALIBRATION)
     if quantisation not in calibrations:
         raise BundleBroken(where=payload / CALIBRATION, detail=quantisation)
-    calibration = Calibration.from_json(calibrations[quantisation])
+    return Calibration.from_json(calibrations[quantisation])
+
+
+def load_triple(payload: Path, backend: Backend, calibration: Calibration, payload_digest: str = "") -> TripleJudge:
+    """The judges as a bundle's payload describes them. Raises PolicyInvalid, RecordInvalid, BundleBroken."""
     prompt = read_json(payload / PROMPT)
     chat = ChatFormat(prompt["template"], prompt["bos_token"], prompt["eos_token"])
     path = payload / PRECEDENTS

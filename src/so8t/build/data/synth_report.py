@@ -1,0 +1,150 @@
+"""What the judged samples are worth: shares, contradictions, and how far surface cues alone get (SPEC D6, issue 3.7)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import cache
+from typing import Any
+
+from so8t.build.data.lexicon import load_lexicon
+from so8t.core.errors import ValidationFailed
+from so8t.core.text import dedup_key, ngrams, nfkc
+from so8t.core.types import DECISIONS, Decision, Sample, Split
+
+MAXIMUM_TRAINING = 6000  # rows the character model is fitted on: enough to show a leak, a second of work
+_DIGITS = re.compile(r"\d+")
+_DATE = re.compile(r"<n>月(?:<n>日|分)?|<n>日|<n>時")
+
+Model = tuple[dict[Decision, Counter[str]], int]
+
+
+def report(samples: Iterable[Sample]) -> dict[str, Any]:
+    """Figures on the judged samples among `samples`; shares are 0..1.
+
+    Raises ValidationFailed naming the rows when one query at the same levels has two labels, or a family or pair is in
+    two splits.
+    """
+    rows = [s for s in samples if s.decision is not None]
+    keys = [dedup_key(s.text) for s in rows]
+    _no_contradictions(rows, keys)
+    _no_leakage(rows)
+    train = [s for s in rows if s.split is Split.TRAIN]
+    held_out = _pairs([s for s in rows if s.split is Split.VALIDATION])
+    skeletons = {skeleton(s.text) for s in rows}
+    return {
+        "samples": len(rows),
+        "counts": _counts(rows),
+        "splits": dict(sorted(Counter(s.split.value for s in rows).items())),
+        "families": {split: len({s.family for s in rows if s.split == split}) for split in sorted({*_splits(rows)})},
+        "attacks": dict(sorted(Counter(s.attack or "none" for s in rows).items())),
+        "unique_queries": _share(len(set(keys)), len(rows)),
+        "unique_skeletons": len(skeletons),
+        "contradictions": 0,
+        "bayes_ceiling": majority_accuracy(rows, lambda s: dedup_key(s.text)),
+        "level_accuracy": majority_accuracy(rows, lambda s: (s.clearance, s.classification)),
+        "pair_rows": len(held_out),
+        "pair_level_accuracy": majority_accuracy(held_out, lambda s: (s.clearance, s.classification)),
+        "pair_ngram_accuracy": ngram_accuracy(train, held_out),
+    }
+
+
+def skeleton(text: str) -> str:
+    """A query with its numbers, dates and interchangeable names masked."""
+    return _DATE.sub("<d>", _DIGITS.sub("<n>", _names().sub("<w>", nfkc(text))))
+
+
+def majority_accuracy(rows: Sequence[Sample], view: Callable[[Sample], Hashable]) -> float:
+    """Best accuracy of anyone who sees `view` of a sample only: the majority label of each value."""
+    labels: dict[Hashable, Counter[Decision | None]] = defaultdict(Counter)
+    for sample in rows:
+        labels[view(sample)][sample.decision] += 1
+    return _share(sum(max(counts.values()) for counts in labels.values()), len(rows))
+
+
+def ngram_accuracy(train: Sequence[Sample], test: Sequence[Sample]) -> float:
+    """Accuracy of naive Bayes on characters 2-3 of the query, blind to the levels (multinomial, add-one)."""
+    if not train or not test:
+        return 0.0
+    model = _fit(train[:: math.ceil(len(train) / MAXIMUM_TRAINING)])
+    return _share(sum(_guess(model, s.text) is s.decision for s in test), len(test))
+
+
+@cache
+def _names() -> re.Pattern[str]:
+    names = sorted(load_lexicon().names, key=len, reverse=True)  # the longest name first: no name eats part of another
+    return re.compile("|".join(map(re.escape, names)))
+
+
+def _fit(rows: Sequence[Sample]) -> Model:
+    counts: dict[Decision, Counter[str]] = {decision: Counter() for decision in DECISIONS}
+    for sample in rows:
+        if sample.decision is not None:
+            counts[sample.decision].update(_grams(sample.text))
+    return counts, len(set().union(*counts.values()))
+
+
+def _guess(model: Model, text: str) -> Decision:
+    counts, vocabulary = model
+    grams = _grams(text)
+
+    def score(decision: Decision) -> float:
+        seen = counts[decision]
+        return sum(math.log(seen[g] + 1) for g in grams) - len(grams) * math.log(seen.total() + vocabulary)
+
+    return max(DECISIONS, key=score)
+
+
+def _grams(text: str) -> set[str]:
+    plain = dedup_key(text)
+    return {*ngrams(plain, 2), *ngrams(plain, 3)}
+
+
+def _pairs(rows: Sequence[Sample]) -> list[Sample]:
+    """Rows of the pairs that hold every decision."""
+    pairs: dict[str, list[Sample]] = defaultdict(list)
+    for sample in rows:
+        if sample.pair is not None:
+            pairs[sample.pair].append(sample)
+    return [s for group in pairs.values() if {s.decision for s in group} == set(DECISIONS) for s in group]
+
+
+def _counts(rows: Sequence[Sample]) -> dict[str, dict[str, int]]:
+    counts = Counter((s.domain, s.decision) for s in rows)
+    return {domain: {d.value: counts[domain, d] for d in DECISIONS} for domain in sorted({s.domain for s in rows})}
+
+
+def _splits(rows: Sequence[Sample]) -> set[str]:
+    return {s.split.value for s in rows}
+
+
+def _no_contradictions(rows: Sequence[Sample], keys: Sequence[str]) -> None:
+    first: dict[Hashable, Sample] = {}
+    bad: list[str] = []
+    for sample, key in zip(rows, keys, strict=True):
+        known = first.setdefault((key, sample.clearance, sample.classification), sample)
+        if known.decision is not sample.decision:
+            bad.append(f"{known.id} {known.decision} / {sample.id} {sample.decision}")
+    _refuse("label contradictions", bad)
+
+
+def _no_leakage(rows: Sequence[Sample]) -> None:
+    first: dict[tuple[str, str], Sample] = {}
+    bad: list[str] = []
+    for sample in rows:
+        for name in {("family", sample.family), ("pair", sample.pair or sample.family)}:
+            known = first.setdefault(name, sample)
+            if known.split is not sample.split:
+                bad.append(f"{name[1]}: {known.id} {known.split} / {sample.id} {sample.split}")
+    _refuse("family in two splits", bad)
+
+
+def _refuse(what: str, bad: Sequence[str]) -> None:
+    if bad:
+        raise ValidationFailed(where="; ".join(bad[:10]), detail=f"{what}: {len(bad)}")
+
+
+def _share(part: int, whole: int) -> float:
+    return round(part / whole, 4) if whole else 0.0

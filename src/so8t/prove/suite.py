@@ -1,0 +1,183 @@
+"""Put every evaluation request through the judges of one quantisation: calibrate on one split, report on the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from so8t.core.types import DECISIONS, Decision, Opinion, Request, Sample, Verdict
+from so8t.decide.calibrate import (
+    Array,
+    Calibration,
+    as_probabilities,
+    brier,
+    calibration_error,
+    ece,
+    fit_temperature,
+    nll,
+    plan_grid_temperature,
+    reliability,
+    softmax,
+)
+from so8t.decide.combine import fused_scores
+from so8t.judge.triple import TripleJudge
+from so8t.prove.safety import Judged, confusion, figures, labels_of
+
+Advance = Callable[[], None]
+CONCURRENCY = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One request with its verdict and the model's uncalibrated scores."""
+
+    sample: Sample
+    verdict: Verdict
+    scores: tuple[float, ...]
+
+    @property
+    def judged(self) -> Judged:
+        return Judged(label(self.sample), self.verdict.decision, self.sample.family)
+
+
+def label(sample: Sample) -> Decision:
+    if sample.decision is None:
+        raise ValueError(f"{sample.id} has no label")
+    return sample.decision
+
+
+def request_of(sample: Sample) -> Request:
+    """What the gateway would see: the query and the two levels, never the label, domain or family."""
+    return Request(sample.id, sample.text, sample.clearance or "", sample.classification)
+
+
+async def model_scores(judge: TripleJudge, samples: Sequence[Sample], advance: Advance) -> Array:
+    """[n, 3] uncalibrated scores."""
+    gate = asyncio.Semaphore(CONCURRENCY)
+
+    async def one(sample: Sample) -> list[float]:
+        async with gate:
+            request = request_of(sample)
+            scores = await judge.model.scores(request, judge.policy, judge.domain(request))
+            advance()
+            return scores
+
+    return np.array(await asyncio.gather(*(one(s) for s in samples)))
+
+
+async def calibrate(judge: TripleJudge, samples: Sequence[Sample], advance: Advance) -> Calibration:
+    """Model temperature by NLL and by the plan's grid, then the temperature of the fused opinions."""
+    scores = await model_scores(judge, samples, advance)
+    labels = labels_of([label(s) for s in samples])
+    temperature = fit_temperature(scores, labels)
+    fused = []
+    kept = []
+    for sample, row, truth in zip(samples, scores, labels, strict=True):
+        request = request_of(sample)
+        opinions = [o for o in await _others(judge, request) if not o.failed]
+        opinions.append(Opinion("model", DECISIONS[int(row.argmax())], as_probabilities(softmax(row, temperature))))
+        pooled = fused_scores(opinions, judge.policy.fusion.weights)
+        if pooled is not None and all(o.floor is None for o in opinions):
+            fused.append(pooled)
+            kept.append(truth)
+    pooled_scores = np.array(fused) if fused else np.zeros((0, 3))
+    fusion_temperature = fit_temperature(pooled_scores, np.array(kept, dtype=np.int64))
+    return Calibration(temperature, fusion_temperature, plan_grid_temperature(scores, labels))
+
+
+async def _others(judge: TripleJudge, request: Request) -> list[Opinion]:
+    opinions = await judge.opinions(request, judge.domain(request))
+    return [o for o in opinions if o.judge != "model"]
+
+
+async def evaluate(judge: TripleJudge, samples: Sequence[Sample], advance: Advance) -> list[Outcome]:
+    """The whole path for every sample: the verdicts that the gateway would give."""
+    gate = asyncio.Semaphore(CONCURRENCY)
+
+    async def one(sample: Sample) -> Outcome:
+        async with gate:
+            request = request_of(sample)
+            verdict = await judge.judge(request)
+            scores = await judge.model.scores(request, judge.policy, judge.domain(request))
+            advance()
+            return Outcome(sample, verdict, tuple(scores))
+
+    return list(await asyncio.gather(*(one(s) for s in samples)))
+
+
+def result(outcomes: Sequence[Outcome], calibration: Calibration, draws: int) -> dict[str, Any]:
+    """One RESULT of the card: confusion, figures with intervals, calibration before and after, slices."""
+    judged = [o.judged for o in outcomes]
+    labels = labels_of([j.label for j in judged])
+    scores = np.array([o.scores for o in outcomes])
+    before, after = softmax(scores), softmax(scores, calibration.temperature)
+    verdicts = np.array([[o.verdict.probabilities[d] for d in DECISIONS] for o in outcomes])
+    all_figures = figures(judged, draws)
+    f1 = {d.value: all_figures[f"{d.lower()}_f1"] for d in DECISIONS} | {"macro": all_figures["macro_f1"]}
+    names = ("accuracy", "refuse_recall", "danger_allowed", "false_allow", "over_refusal", "over_escalation")
+    return {
+        "n": len(outcomes),
+        "confusion": confusion(judged).astype(int).tolist(),
+        **{name: all_figures[name] for name in names},
+        "f1": f1,
+        "ece": _ece(before, after, labels),
+        "verdict_ece": _verdict_ece(outcomes),
+        "brier": brier(verdicts, labels),
+        "nll": nll(verdicts, labels),
+        "per_domain": slices(outcomes, lambda o: o.sample.domain.value, draws),
+        "per_attack": slices([o for o in outcomes if o.sample.attack], lambda o: str(o.sample.attack), draws),
+        "per_register": slices([o for o in outcomes if o.sample.register], lambda o: str(o.sample.register), draws),
+        "per_judge": per_judge(outcomes),
+    }
+
+
+def _ece(before: Array, after: Array, labels: Any) -> dict[str, Any]:
+    """Of the model's own opinion, before and after temperature; equal-width bins as in the plan, equal-mass beside."""
+
+    def bins(p: Array) -> list[dict[str, float | int]]:
+        return [asdict(b) for b in reliability(p.max(1), (p.argmax(1) == labels).astype(np.float64))]
+
+    return {
+        "before": calibration_error(before, labels),
+        "after": calibration_error(after, labels),
+        "equal_mass_before": calibration_error(before, labels, equal_mass=True),
+        "equal_mass_after": calibration_error(after, labels, equal_mass=True),
+        "bins_before": bins(before),
+        "bins_after": bins(after),
+    }
+
+
+def _verdict_ece(outcomes: Sequence[Outcome]) -> float:
+    """Gap between the verdict's confidence and how often the decision is the label."""
+    confidence = np.array([o.verdict.confidence for o in outcomes])
+    correct = np.array([float(o.verdict.decision == o.sample.decision) for o in outcomes])
+    return ece(reliability(confidence, correct))
+
+
+def slices(outcomes: Sequence[Outcome], key: Callable[[Outcome], str], draws: int) -> dict[str, Any]:
+    groups: dict[str, list[Judged]] = defaultdict(list)
+    for outcome in outcomes:
+        groups[key(outcome)].append(outcome.judged)
+    return {name: {"n": len(g), "accuracy": figures(g, draws)["accuracy"]} for name, g in sorted(groups.items())}
+
+
+def per_judge(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """How often each judge spoke, and how often it was right when it did."""
+    spoken: dict[str, list[bool]] = defaultdict(list)
+    silent: dict[str, int] = defaultdict(int)
+    for outcome in outcomes:
+        for opinion in outcome.verdict.opinions:
+            if opinion.decision is None:
+                silent[opinion.judge] += 1
+            else:
+                spoken[opinion.judge].append(opinion.decision == outcome.sample.decision)
+    names = sorted({*spoken, *silent})
+    return {
+        n: {"n": len(spoken[n]), "accuracy": sum(spoken[n]) / len(spoken[n]) if spoken[n] else None, "abstained": silent[n]}
+        for n in names
+    }
