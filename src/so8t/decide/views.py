@@ -61,6 +61,7 @@ _NOT_LATIN = re.compile(r"[^a-z]+")
 _LISTED = frozenset("月火水木金土日祝甲乙丙丁戊上中下大小左右前後春夏秋冬東西南北男女有無可否朝昼夕夜晩優良不一二三四五六七八九十")
 
 _KATAKANA = re.compile(r"[ァ-ヶヽヾ]")
+_GAP = re.compile(r"(?<=[ぁ-ゖー])[ \u3000]+(?=[ぁ-ゖー])")
 _TO_HIRAGANA = {code: code - 0x60 for code in (*range(0x30A1, 0x30F7), 0x30FD, 0x30FE)}
 
 
@@ -101,8 +102,8 @@ def views(text: str) -> tuple[View, ...]:
         if reading != before or unread:
             found.append(View(kind, reading, reading != text, not unread))
         before = reading
-    if _KATAKANA.search(joined):
-        found.append(View("kana", to_hiragana(joined), True))
+    if (kana := to_hiragana(joined)) != joined:
+        found.append(View("kana", kana, True))
     if (spoken := romaji_to_hiragana(joined)) != joined:
         found.append(View("romaji", spoken, True))
     return tuple(found)
@@ -268,8 +269,10 @@ def _join_japanese(match: re.Match[str]) -> str:
 
 
 def to_hiragana(text: str) -> str:
-    """Katakana as hiragana; small kana and ー stay what they are."""
-    return text.translate(_TO_HIRAGANA)
+    """Katakana as hiragana, without the spaces all-kana text puts between words; small kana and ー stay."""
+    if _KATAKANA.search(text):
+        text = text.translate(_TO_HIRAGANA)
+    return _GAP.sub("", text) if _GAP.search(text) else text
 
 
 def _romaji_table() -> dict[str, str]:
@@ -307,7 +310,8 @@ def romaji_to_hiragana(text: str) -> str:
     spoken = sum(len(word) for word in words if _ROMAJI_WORD.fullmatch(word))
     if spoken < 0.75 * sum(map(len, words)):
         return text
-    return _LATIN_WORD.sub(lambda m: _speak(m.group()) if _ROMAJI_WORD.fullmatch(m.group()) else m.group(), text)
+    spoken_text = _LATIN_WORD.sub(lambda m: _speak(m.group()) if _ROMAJI_WORD.fullmatch(m.group()) else m.group(), text)
+    return _GAP.sub("", spoken_text)
 
 
 def _speak(word: str) -> str:

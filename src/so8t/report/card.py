@@ -399,7 +399,7 @@ def _quantisations(card: Mapping[str, Any], deployed: str) -> dict[str, Any]:
     tests = {q: _test_of(_mapping(results.get(q))) for q in names}
     rows: list[tuple[Words, list[str]]] = [
         (Words("大きさ", "Size"), [size(_mapping(files.get(q)).get("bytes")) for q in names]),
-        (Words("速度", "Speed"), [_speed(_mapping(files.get(q)).get("tokens_per_second")) for q in names]),
+        (Words("速度 (tokens/s)", "Speed (tokens/s)"), [count(_mapping(files.get(q)).get("tokens_per_second")) for q in names]),
         (Words("困惑度", "Perplexity"), [decimal(_mapping(files.get(q)).get("perplexity"), 2) for q in names]),
         (Words("温度 T", "Temperature T"), [decimal(_mapping(results.get(q)).get("temperature"), 2) for q in names]),
     ]
@@ -484,7 +484,7 @@ def _training(training: Mapping[str, Any], first: str) -> dict[str, Any]:
 def _training_plot(history: Sequence[Mapping[str, Any]], first: str) -> Markup | str:
     series = [
         plots.Series(Words("課題の損失", "Task loss"), _points(history, "loss"), 0),
-        plots.Series(Words("PET(平滑化の損失、重みを掛ける前)", "PET (smoothing loss, unweighted)"), _points(history, "pet"), 1),
+        plots.Series(Words("PET 損失(重み λ の前)", "PET loss before its weight λ"), _points(history, "pet"), 1),
     ]
     series = [s for s in series if s.points and any(y != 0 for _, y in s.points)]
     return Markup(plots.curve(series, _phases(history), first=first)) if series else ""

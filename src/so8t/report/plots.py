@@ -210,11 +210,13 @@ def curve(
         axes_top = top + i * (height + gap)
         out += _panel([s for s in series if s.panel == panel], span, axes_top, height, first)
     bottom = top + len(panels) * (height + gap) - gap
-    scale = _Axes(58, top, 366, max(1, bottom - top), span, (0.0, 1.0))
-    for m in marks:
-        if span[0] <= m.x <= span[1]:
-            out.append(_line(scale.x(m.x), top, scale.x(m.x), bottom, INK, 1.2, "6 4"))
-            out.append(_text(scale.x(m.x) + 4, top + 13, m.label, first, "start", INK, 11))
+    scale = _Axes(58, top, 366, height, span, (0.0, 1.0))
+    for m in (m for m in marks if span[0] <= m.x <= span[1]):
+        x = scale.x(m.x)
+        edges = [top + i * (height + gap) for i in range(len(panels))]
+        out += [_line(x, y, x, y + height, INK, 1.2, "6 4") for y in edges]
+        near = "end" if x > 360 else "start"
+        out.append(_text(x + (4 if near == "start" else -4), top + 13, m.label, first, near, INK, 11, halo=True))
     out.append(_text(58 + 183, bottom + 36, x_label, first, "middle", MUTED, 12))
     note = Words("; ".join(_spell_series(s, first) for s in series) or "-")
     return _svg(WIDTH, bottom + 46, title, note, out, first)
@@ -280,10 +282,8 @@ def bars(
         tops = [top - 8, *(top + i * step + 17 for i in range(len(rows)))]  # beside the words, never through them
         out += [_line(x, y, x, y + (8 if i == 0 else 20), INK, 1.6, "4 3") for i, y in enumerate(tops)]
         near = "end" if reference > 0.6 else "start"
-        words = _both(reference_label)
-        share = _percent(reference)
-        label = Words(f"{words.ja} {share}", f"{words.en or words.ja} {share}")
-        out.append(_text(x + (4 if near == "start" else -4), top - 12, label, first, near, INK, 12))
+        tail = f" {_percent(reference)}"
+        out.append(_text(x + (4 if near == "start" else -4), top - 12, reference_label, first, near, INK, 12, tail=tail))
     for t in range(5):
         anchor = "start" if t == 0 else "end" if t == 4 else "middle"
         out.append(_text(axes.x(t / 4), bottom + 16, _percent(t / 4), "", anchor, MUTED, 11))
@@ -328,10 +328,11 @@ def budget(
         y = top + i * step
         over = s.budget is not None and s.seconds > s.budget
         text = seconds(s.seconds) + (f" / {seconds(s.budget)}" if s.budget is not None else "")
-        words = Words(f"超過 {text}", f"over {text}") if over else Words(text)
         out.append(_text(left, y + 14, s.label, first, "start", INK, 13))
-        out.append(_text(axes.right, y + 14, words, first, "end", RED if over else INK, 12, bold=over))
+        out.append(_text(axes.right, y + 14, text, "", "end", RED if over else INK, 12, bold=over))
         out.append(_rect(left, y + 20, axes.x(max(0.0, s.seconds)) - left, 14, PALE, RED if over else BLUE, 1.2))
+        if over:
+            out.append(_text(left + 6, y + 31, Words("超過", "over"), first, "start", RED, 11, bold=True))
         if s.budget is not None:
             out.append(_line(axes.x(s.budget), y + 16, axes.x(s.budget), y + 38, INK, 2.4))
     spelled = (f"{_plain(s.label, first)}: {s.seconds:.1f} s / {s.budget if s.budget is not None else '-'}" for s in stages)
@@ -384,9 +385,9 @@ def _svg(width: float, height: float, title: Words | str, note: Words, body: Seq
 
 def _text(
     x: float, y: float, words: Words | str, first: str, anchor: str, fill: str, size: float, *,
-    bold: bool = False, halo: bool = False,
+    bold: bool = False, halo: bool = False, tail: str = "",
 ) -> str:  # fmt: skip
-    """One line of text; two languages become two tspans of class ja and en, so that CSS can hide one."""
+    """One line of text; two languages become two tspans of class ja and en, so that CSS can hide one; `tail` follows both."""
     pairs = _both(words).ordered(first)
     if len(pairs) == 1:
         inner = _escape(pairs[0][1])
@@ -400,7 +401,7 @@ def _text(
     edge = f' stroke="{WHITE}" stroke-width="3" paint-order="stroke"' if halo else ""
     return (
         f'<text x="{_n(x)}" y="{_n(y)}" text-anchor="{anchor}" font-size="{_n(size)}" fill="{fill}"{weight}{edge}>'
-        f"{inner}</text>"
+        f"{inner}{_escape(tail)}</text>"
     )
 
 

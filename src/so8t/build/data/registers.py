@@ -60,7 +60,7 @@ def _list(m: Message) -> str:
     rows = [
         ("対象", m.document),
         ("依頼", m.noun + m.ending),
-        ("用途", m.reason[1]),
+        ("理由", m.reason[1]),
         ("期限", m.due),
         ("立場", m.role),
         ("備考", m.pressure["note"] if m.pressure else ""),
@@ -70,7 +70,7 @@ def _list(m: Message) -> str:
 
 def _telegram(m: Message) -> str:
     parts = [m.opener, f"{m.document}、" if m.document else "", m.noun, m.ending]
-    parts.append(f"用途は{m.reason[1]}。" if m.reason[1] else "")
+    parts.append(f"理由は{m.reason[1]}。" if m.reason[1] else "")
     parts.append(f"期限{m.due}。" if m.due else "")
     parts.append(f"当方{m.role}。" if m.role else "")
     parts.append(f"{m.pressure['note']}。" if m.pressure else "")

@@ -125,7 +125,7 @@ def _attack(kind: str, triple: Triple, rng: random.Random) -> str | None:
     if kind == "level":  # a story or an order round it would no longer be asking openly for work
         return rng.choice(SPELT)
     respelt = all(act.kana and act.mixed for act in triple.acts.values())
-    return rng.choice(RESPELT if respelt and rng.random() < 0.5 else (*WRAPPED, *SPELT))
+    return rng.choice(RESPELT if respelt and rng.random() < 0.75 else (*WRAPPED, *SPELT))
 
 
 def _levels(
@@ -209,9 +209,9 @@ def _sample(
 def _named_level(scene: Scene, decision: Decision, rng: random.Random) -> dict[str, str]:
     """Slots with the level named beside the document now and then."""
     slots, level = dict(scene.slots), scene.levels[decision][1]
-    draw = rng.random()
-    if draw < 0.3:
-        slots["doc"] = f"{slots['doc']}({level})" if draw < 0.15 else f"{level}の{slots['doc']}"
+    if rng.random() < 0.3:
+        bare_name = slots["doc"] == scene.document.name
+        slots["doc"] = f"{level}の{slots['doc']}" if bare_name else f"{slots['doc']}({level})"
     return slots
 
 
@@ -256,9 +256,7 @@ def _message(lexicon: Lexicon, scene: Scene, act: Act, slots: Mapping[str, str],
     )
 
 
-def _disguised(
-    lexicon: Lexicon, scene: Scene, message: Message, slots: Mapping[str, str], rng: random.Random
-) -> str:
+def _disguised(lexicon: Lexicon, scene: Scene, message: Message, slots: Mapping[str, str], rng: random.Random) -> str:
     attack, typos = scene.attack, lexicon.frames["typos"]["pairs"]
     if attack == "base64":
         return rng.choice(lexicon.attacks["wrap"]["base64"]).format(encoded=encode(bare(message)))

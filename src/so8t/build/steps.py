@@ -1,0 +1,272 @@
+"""The stages that build: each reads the folders of earlier stages and writes its own (order: core/run.py STAGES)."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from so8t.ask.hf import HuggingFace
+from so8t.build import burnin, gguf, parity
+from so8t.build.assemble import assemble, write_modelfile
+from so8t.build.data.collect import DOMAIN_MODEL, collect
+from so8t.build.data.sources import source_files
+from so8t.build.data.synth import generate
+from so8t.build.data.synth_report import report
+from so8t.build.data.validate import load_samples, split_file, validate
+from so8t.build.data.written import load_written
+from so8t.build.model.attach import GatedModel, attach
+from so8t.build.model.base import load_causal, load_tokenizer, pretrain
+from so8t.build.model.tokenizer import chat_format
+from so8t.build.quantise import quantise
+from so8t.build.train.dataset import Encoded, encode, sample_prompt
+from so8t.build.train.swa import copy_into
+from so8t.build.train.trainer import Trainer
+from so8t.core.config import Config
+from so8t.core.errors import BurnInFailed, ParityFailed
+from so8t.core.files import fresh_folder, hash_folder, read_json, write_json, write_jsonl, write_text
+from so8t.core.packaged import policy_text
+from so8t.core.run import StageContext
+from so8t.core.types import Domain, Sample, Split
+from so8t.decide.policy import Policy, parse_policy
+from so8t.decide.prompt import decision_prompt
+from so8t.judge.precedent import Case
+from so8t.judge.triple import POLICY, PRECEDENTS, PROMPT
+
+WRITTEN = "so8t written requests"  # how the source of a hand-written request begins
+
+
+def policy_of(config: Config) -> Policy:
+    return parse_policy(*policy_text(config.prove.policy))
+
+
+def written_requests(config: Config) -> list[Sample]:
+    policy = policy_of(config)
+    return load_written({d: policy.contract(d) for d in Domain}, policy.state())
+
+
+def run_collect(ctx: StageContext) -> dict[str, Any]:
+    """Plain text from the configured sources, and the domain model."""
+    return collect(ctx.config, ctx.folder, written_requests(ctx.config), ctx.progress)
+
+
+def run_synth(ctx: StageContext) -> dict[str, Any]:
+    """Judged requests: the generated ones by domain, and the written ones."""
+    config, policy = ctx.config.synth, policy_of(ctx.config)
+    contracts = {d: policy.contract(d) for d in Domain}
+    count = config.samples_per_domain
+    made: list[Sample] = []
+    with ctx.progress.task("synthesis", count * len(Domain), "request") as task:
+        for sample in generate(config, contracts, policy.state(), count):
+            made.append(sample)
+            task.advance()
+    for domain in Domain:
+        write_jsonl(ctx.folder / f"synthetic_{domain}.jsonl", (s.to_json() for s in made if s.domain == domain))
+    written = load_written(contracts, policy.state()) if config.written else []
+    write_jsonl(ctx.folder / "written.jsonl", (s.to_json() for s in written))
+    facts = report([*made, *written])
+    write_json(ctx.folder / "synthesis_report.json", facts)
+    return {"generated": len(made), "written": len(written), "report": facts}
+
+
+def run_validate(ctx: StageContext) -> dict[str, Any]:
+    """One clean file a split."""
+    files = [*sorted(ctx.input("collect").glob("japanese_collected_*.jsonl"))]
+    files += [*sorted(ctx.input("synth").glob("synthetic_*.jsonl")), ctx.input("synth") / "written.jsonl"]
+    return validate(ctx.config, ctx.folder, load_samples(files))
+
+
+def run_base(ctx: StageContext) -> dict[str, Any]:
+    """The model to adapt: named and hashed where it lies, or pre-trained here."""
+    base = ctx.config.base
+    if base.path:
+        folder = Path(base.path).expanduser().resolve()
+        load_tokenizer(folder)
+        write_json(ctx.folder / "base.json", {"path": str(folder), "files": hash_folder(folder)})
+        return {"base": folder.name} | model_facts(read_json(folder / "config.json"))
+    samples = load_samples([split_file(ctx.input("validate"), Split.TRAIN)])
+    texts = [s.text if s.response is None else f"{s.text}\n{s.decision}\n{s.response}" for s in samples]
+    model, tokenizer, facts = pretrain(texts, base, ctx.config.train.seed, ctx.progress)
+    model.save_pretrained(ctx.folder / "model")
+    tokenizer.save_pretrained(ctx.folder / "model")
+    write_json(ctx.folder / "base.json", {"path": "model"})
+    count = sum(p.numel() for p in model.parameters())
+    return {"base": "tiny Phi-3 shape, pre-trained here", "parameters": count, **facts, **model_facts(model.config.to_dict())}
+
+
+def model_facts(config: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "layers": config["num_hidden_layers"], "hidden_size": config["hidden_size"], "vocab_size": config["vocab_size"],
+    }  # fmt: skip
+
+
+def base_folder(ctx: StageContext) -> Path:
+    folder = ctx.input("base")
+    return folder / str(read_json(folder / "base.json")["path"])  # an absolute path stays what it is
+
+
+def run_train(ctx: StageContext) -> dict[str, Any]:
+    """LoRA + rotations on the frozen base; the adapter is the output, checkpoints stay in the work folder."""
+    config = ctx.config.train
+    torch.set_num_threads(ctx.config.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    folder = base_folder(ctx)
+    tokenizer, chat = load_tokenizer(folder), chat_format(folder)
+    model = load_gated(ctx, folder, device)
+
+    def encoded(samples: list[Sample]) -> list[Encoded]:
+        style, limit, weight = ctx.config.prompt.style, config.maximum_tokens, config.label_weight
+        return [encode(s, tokenizer, chat, style, limit, weight) for s in samples]
+
+    train, validation = training_samples(ctx)
+    trainer = Trainer(
+        model, encoded(train), encoded(validation), config, tokenizer.pad_token_id, ctx.work, ctx.progress, device
+    )
+    facts = trainer.run()
+    parameters = model.parameters()
+    save_file({n: p.detach().cpu().contiguous() for n, p in parameters.items()}, ctx.folder / "adapter.safetensors")
+    shutil.copyfile(ctx.work / "history.jsonl", ctx.folder / "history.jsonl")
+    lora = sum(p.numel() for n, p in parameters.items() if "lora_" in n)
+    gates = parameters["rotations.skew"].numel() if "rotations.skew" in parameters else 0
+    return facts | {"lora_parameters": lora, "gate_parameters": gates, "samples": len(train), "device": device.type}
+
+
+def load_gated(ctx: StageContext, folder: Path, device: torch.device) -> GatedModel:
+    """The base with LoRA and gates attached, quantised only where the device can."""
+    config = ctx.config.train
+    quantization = config.quantization
+    if quantization != "none" and device.type != "cuda":
+        ctx.adjust(f"{quantization} には CUDA が要るため fp32 で学習します", f"{quantization} needs CUDA: training in fp32")
+        quantization = "none"
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    model = load_causal(folder, dtype, quantization)
+    for name in ("attention_dropout", "resid_pdrop", "embd_pdrop"):
+        if hasattr(model.config, name):
+            setattr(model.config, name, config.dropout)
+    set_dropout(model, config.dropout)
+    if quantization == "none":
+        model.to(device)
+    model.requires_grad_(False)
+    if config.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.enable_input_require_grads()
+    torch.manual_seed(config.seed)  # LoRA's starting values
+    return attach(model, config.lora, config.gate)
+
+
+def set_dropout(model: Any, p: float) -> None:
+    """Modules read the rates when they are made; these are already made."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = p
+        elif hasattr(module, "attention_dropout"):
+            module.attention_dropout = p
+
+
+def training_samples(ctx: StageContext) -> tuple[list[Sample], list[Sample]]:
+    """(train, validation): requests, the written ones repeated, with the configured share of plain text."""
+    config, folder = ctx.config.train, ctx.input("validate")
+    samples = load_samples([split_file(folder, Split.TRAIN)])
+    requests = [s for s in samples if s.kind == "request"]
+    written = [s for s in requests if s.source.startswith(WRITTEN)]
+    train = requests + written * (config.written_repeats - 1)
+    texts = [s for s in samples if s.kind == "text"]
+    generator = random.Random(config.seed)
+    wanted = round(len(train) * config.text_share / max(1e-9, 1 - config.text_share))
+    train += generator.sample(texts, min(wanted, len(texts)))
+    held = [s for s in load_samples([split_file(folder, Split.VALIDATION)]) if s.source.startswith(WRITTEN)]
+    generator.shuffle(held)
+    return train, held[: config.validation_samples]
+
+
+def run_burnin(ctx: StageContext) -> dict[str, Any]:
+    """Merge, fold, prove; an unproven model is not written."""
+    config = ctx.config.burnin
+    torch.set_num_threads(ctx.config.threads)
+    folder = base_folder(ctx)
+    model = attach(load_causal(folder, torch.float32), ctx.config.train.lora, ctx.config.train.gate)
+    copy_into(model.parameters(), load_file(ctx.input("train") / "adapter.safetensors"))
+    if model.rotations is not None:
+        model.rotations.refresh()
+    plain, layer_error = burnin.fold(model)
+    tokenizer = load_tokenizer(folder)
+    prompts = [tokenizer(p, add_special_tokens=False)["input_ids"][: config.tokens] for p in proof_prompts(ctx, config.prompts)]
+    checks = burnin.prove(model, plain, prompts, config, layer_error)
+    facts = {"checks": [c.to_json() for c in checks], "layers": len(plain.model.layers), "max_layer_error": layer_error}
+    write_json(ctx.folder / "burnin.json", facts)
+    if failed := [f"{c.name} {c.precision}" for c in checks if not c.passed]:
+        raise BurnInFailed(where=ctx.folder / "burnin.json", detail=", ".join(failed))
+    plain.save_pretrained(ctx.folder / "model")
+    tokenizer.save_pretrained(ctx.folder / "model")
+    return facts
+
+
+def proof_prompts(ctx: StageContext, count: int) -> list[str]:
+    """Decision prompts of the validation split: real text that was not trained on, none of it evaluation data."""
+    samples = load_samples([split_file(ctx.input("validate"), Split.VALIDATION)])
+    requests = [s for s in samples if s.kind == "request"]
+    random.Random(ctx.config.train.seed).shuffle(requests)
+    chat = chat_format(base_folder(ctx))
+    return [decision_prompt(sample_prompt(s), ctx.config.prompt.style, chat) for s in requests[:count]]
+
+
+def run_export(ctx: StageContext) -> dict[str, Any]:
+    """The payload but for its calibration: GGUFs, tokenizer, template, Modelfiles, policy, precedents, domain model."""
+    config, model = ctx.config.export, ctx.input("burnin") / "model"
+    files = fresh_folder(ctx.folder / "gguf")
+    f16 = files / "model-F16.gguf"
+    layers = read_json(model / "config.json")["num_hidden_layers"]
+    gguf.export_f16(model, f16, f"so8t-{ctx.config.profile}")
+    made = []
+    with ctx.progress.task("quantising", len(config.quantisations), "file") as task:
+        for name in config.quantisations:
+            path = files / f"model-{name}.gguf"
+            if name != "F16":
+                quantise(f16, path, name, quantiser=config.quantiser, threads=ctx.config.threads)
+            made.append({"name": path.name, "quantisation": name, "bytes": path.stat().st_size, "tensors": gguf.verify(path, name, layers)})
+            write_modelfile(ctx.folder, name, model, config.context)
+            task.advance()
+    found = check_parity(ctx, f16, model)
+    write_json(ctx.folder / "parity.json", found.to_json())
+    if not found.passed:
+        raise ParityFailed(where=ctx.folder / "parity.json", detail=f"{found.equal}+{found.ties}/{found.prompts}, {found.strings_equal}/{found.strings}")
+    write_payload(ctx, model)
+    return {"files": made, "parity": found.to_json()}
+
+
+def check_parity(ctx: StageContext, f16: Path, model: Path) -> parity.Parity:
+    """A release gate: the GGUF continues and tokenizes as transformers does."""
+    config = ctx.config.export
+    reference = HuggingFace(load_causal(model, torch.float32), load_tokenizer(model))
+    texts = [s.text for s in load_samples([split_file(ctx.input("validate"), Split.VALIDATION)])]
+    prompts, strings = proof_prompts(ctx, config.parity_prompts), parity.odd_strings(texts, config.parity_strings)
+    return parity.compare(f16, reference, prompts, strings, config.parity_tokens, config.context)
+
+
+def write_payload(ctx: StageContext, model: Path) -> None:
+    chat = chat_format(model)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(model / name, ctx.folder / name)
+    prompt = {"style": ctx.config.prompt.style, "template": chat.template, "bos_token": chat.bos_token, "eos_token": chat.eos_token}
+    write_json(ctx.folder / PROMPT, prompt | {"context": ctx.config.export.context, "deploy": ctx.config.prove.deploy})
+    write_text(ctx.folder / POLICY, policy_text(ctx.config.prove.policy)[0])
+    shutil.copyfile(ctx.input("collect") / DOMAIN_MODEL, ctx.folder / DOMAIN_MODEL)
+    train = load_samples([split_file(ctx.input("validate"), Split.TRAIN)])
+    cases = [Case(s.id, s.text, s.decision, s.source) for s in train if s.decision is not None and s.source.startswith(WRITTEN)]
+    write_jsonl(ctx.folder / PRECEDENTS, (c.to_json() for c in cases))
+    write_json(ctx.folder / "licences.json", ctx.facts("validate").get("licenses", {}))
+
+
+def run_bundle(ctx: StageContext) -> dict[str, Any]:
+    """Payload + calibration + card, listed, hashed and signed with the trainer's key."""
+    return assemble(ctx)
+
+
+def missing_sources(config: Config) -> None:
+    """Say at once what collect would find out later. Raises SourceMissing."""
+    for source in config.collect.sources:
+        source_files(source)

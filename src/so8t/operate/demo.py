@@ -1,0 +1,91 @@
+"""Stage demo: twelve requests chosen in advance through the real gateway, shown as they come out, ledger verified."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from so8t.core import signing
+from so8t.core.errors import BundleUnproven, LedgerBroken
+from so8t.core.files import read_jsonl, write_json
+from so8t.core.ledger import Ledger, verify
+from so8t.core.packaged import packaged
+from so8t.core.run import StageContext
+from so8t.core.types import Decision, Reply, Request
+from so8t.operate.gateway import Gateway
+from so8t.operate.serving import running_judge
+
+LEDGER_KEY, BUNDLE_KEY = "ledger.key", "bundle.key"
+
+
+def demo_requests(name: str) -> list[tuple[Request, Decision]]:
+    """The listed requests with their labels; the labels are shown beside the verdicts, the judges never see them."""
+    path = packaged("requests", f"{name}.jsonl")
+    return [
+        (Request(r["id"], r["query"], r["clearance"], r["classification"], user="demo"), Decision(r["decision"]))
+        for _, r in read_jsonl(path if path.is_file() else Path(name))
+    ]
+
+
+def run_demo(ctx: StageContext) -> dict[str, Any]:
+    """Writes demo.json; raises LedgerBroken if the ledger does not verify afterwards."""
+    requests = demo_requests(ctx.config.demo.requests)
+    key = signing.load_or_create(ctx.run.keys / LEDGER_KEY)
+    with Ledger(ctx.run.ledger, key) as ledger:
+        replies = asyncio.run(_ask(ctx, ledger, [r for r, _ in requests]))
+    rows = [_row(request, label, reply) for (request, label), reply in zip(requests, replies, strict=True)]
+    for row in rows:
+        mark = "=" if row["decision"] == row["label"] else "≠"
+        line = f"      {row['decision']:<8} {mark} {row['label']:<8} {row['query']}\n               → {row['reply']}"
+        ctx.progress.say(line, line)
+    report = verify(ctx.run.ledger, public_key=key.public_key())
+    if not report.ok:
+        raise LedgerBroken(where=ctx.run.ledger, detail="; ".join(p.en for p in report.problems[:3]))
+    facts = {
+        "requests": len(rows),
+        "as_labelled": sum(r["decision"] == r["label"] for r in rows),
+        "decisions": {d.value: sum(r["decision"] == d for r in rows) for d in Decision},
+        "allowed_by_model": sum(r["allowed_by_model"] for r in rows),
+        "ledger_entries": report.entries,
+        "ledger_ok": report.ok,
+    }
+    write_json(ctx.folder / "demo.json", {"replies": rows, **facts})
+    return facts
+
+
+async def _ask(ctx: StageContext, ledger: Ledger, requests: list[Request]) -> list[Reply]:
+    trusted = signing.public_path(ctx.run.keys / BUNDLE_KEY)
+    async with running_judge(ctx.input("bundle"), trusted, allow_unproven=True) as (bundle, judge):
+        try:
+            bundle.require_proof()
+            proven, why = True, ""
+        except BundleUnproven as error:
+            proven, why = False, error.detail
+            ctx.progress.say(
+                "      このバンドルは方針の基準に届いていません。見本として動かし、台帳に残します",
+                "      this bundle misses its policy's thresholds: run as a demo, and the ledger says so",
+            )
+        body = {"payload_digest": bundle.payload_digest, "proven": proven, "why": why, "actor": "demo"}
+        await asyncio.wrap_future(ledger.append("bundle", body))
+        gateway = Gateway(judge, ledger, ctx.config.demo.maximum_tokens)
+        replies = []
+        with ctx.progress.task("asking", len(requests), "request") as task:
+            for request in requests:
+                replies.append(await gateway.ask(request))
+                task.advance()
+        return replies
+
+
+def _row(request: Request, label: Decision, reply: Reply) -> dict[str, Any]:
+    """One line of the demo. allowed_by_model: ALLOW that would not have been without the model's opinion."""
+    verdict = reply.verdict
+    others = [o for o in verdict.opinions if o.judge != "model"]
+    model = next(o for o in verdict.opinions if o.judge == "model")
+    carried = verdict.decision == model.decision == Decision.ALLOW and all(o.decision != Decision.ALLOW for o in others)
+    return {
+        "id": request.id, "query": request.query, "clearance": request.clearance, "classification": request.classification,
+        "label": label.value, "decision": verdict.decision.value, "confidence": round(verdict.confidence, 4),
+        "opinions": [o.to_json() for o in verdict.opinions], "reply": reply.text, "ledger_seq": reply.ledger_seq,
+        "allowed_by_model": carried, "ms": {k: round(v, 2) for k, v in reply.ms.items()},
+    }  # fmt: skip

@@ -1,0 +1,165 @@
+"""The order of the stages, and how a run is started, resumed, refused or redone. Imports each house only when needed."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from so8t.core.config import Config
+from so8t.core.errors import ConfigChanged, DiskFull, MemoryShort, RunBusy
+from so8t.core.files import fresh_folder
+from so8t.core.progress import Progress
+from so8t.core.run import STAGES, Manifest, Run, StageContext, code_digest, stage_config
+
+Step = Callable[[StageContext], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A name, what of the configuration and which earlier stages it depends on, and its share of the ten minutes."""
+
+    name: str
+    sections: tuple[str, ...]
+    inputs: tuple[str, ...]
+    budget: float  # seconds on two cores, profile tiny
+
+
+# Set-up has 120 s of the 600; the rest is spent here (issue "The main job").
+STAGE_TABLE: dict[str, Stage] = {
+    s.name: s
+    for s in (
+        Stage("collect", ("collect",), (), 15),
+        Stage("synth", ("synth",), (), 15),
+        Stage("validate", ("validate",), ("collect", "synth"), 15),
+        Stage("base", ("base",), ("validate",), 80),
+        Stage("train", ("train", "prompt"), ("validate", "base"), 160),
+        Stage("burnin", ("burnin",), ("validate", "base", "train"), 15),
+        Stage("export", ("export",), ("collect", "validate", "burnin"), 30),
+        Stage("prove", ("prove",), ("validate", "export"), 120),
+        Stage("bundle", (), ("export", "prove"), 5),
+        Stage("demo", ("demo",), ("bundle",), 25),
+    )
+}
+
+
+def step(name: str) -> Step:
+    """The function of a stage; torch is loaded only when a stage of build is asked for."""
+    if name == "prove":
+        from so8t.prove.stage import run_prove
+
+        return run_prove
+    if name == "demo":
+        from so8t.operate.demo import run_demo
+
+        return run_demo
+    from so8t.build import steps
+
+    found: Step = getattr(steps, f"run_{name}")
+    return found
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """One run under one configuration."""
+
+    run: Run
+    config: Config
+    progress: Progress
+    accept_change: bool = False
+    done_before: set[str] = field(default_factory=set)
+
+    def start(self, to: str = STAGES[-1], only: str = "") -> list[Manifest]:
+        """Make every stage up to `to` (or `only` one) that is not finished; returns the manifests.
+
+        Raises ConfigChanged before anything is touched, RunBusy, StageMissing, StageBroken, or what the stage raises.
+        """
+        from filelock import FileLock, Timeout
+
+        names = (only,) if only else STAGES[: STAGES.index(to) + 1]
+        self.run.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.run.folder / ".lock", timeout=0):
+                self._refuse_changes(names)
+                return [self._make(name) for name in names]
+        except Timeout:
+            raise RunBusy(where=self.run.folder) from None
+
+    def _refuse_changes(self, names: tuple[str, ...]) -> None:
+        changes: list[str] = []
+        for name in names:
+            changed = self.run.config_changes(name, stage_config(self.config, STAGE_TABLE[name].sections))
+            if changed and self.accept_change:
+                self.run.manifest_path(name).unlink()
+                if self.run.work(name).exists():
+                    fresh_folder(self.run.work(name))
+            changes += [c for c in changed if c not in changes]
+        if changes and not self.accept_change:
+            raise ConfigChanged(where=self.run.folder, detail="; ".join(changes))
+
+    def _make(self, name: str) -> Manifest:
+        """Skip a finished stage whose inputs are the same; else do it and write its manifest last."""
+        stage = STAGE_TABLE[name]
+        for needed in stage.inputs:
+            self.run.require(needed)
+        inputs = {n: m.digest for n in stage.inputs if (m := self.run.manifest(n))}
+        old = self.run.manifest(name)
+        number = STAGES.index(name) + 1
+        if old is not None and old.done and dict(old.inputs) == inputs:
+            self.run.verify(name)
+            self.done_before.add(name)
+            self.progress.say(f"[{number}/{len(STAGES)}] {name}: 済み", f"[{number}/{len(STAGES)}] {name}: done before")
+            return old
+        if old is not None and dict(old.inputs) != inputs:
+            fresh_folder(self.run.work(name))  # checkpoints made from other inputs are worth nothing
+        return self._do(stage, number, inputs)
+
+    def _do(self, stage: Stage, number: int, inputs: dict[str, str]) -> Manifest:
+        manifest = Manifest(stage.name, "running", stage_config(self.config, stage.sections), inputs, code_digest())
+        self.run.write(manifest)
+        fresh_folder(self.run.stage(stage.name))
+        context = StageContext(self.run, self.config, stage.name, self.progress, manifest.adjustments)
+        begin = time.monotonic()
+        with self.progress.stage(stage.name, number, len(STAGES)):
+            try:
+                manifest.facts = step(stage.name)(context)
+            except OSError as error:
+                if error.errno == errno.ENOSPC:
+                    raise DiskFull(where=self.run.stage(stage.name)) from error
+                raise
+            except MemoryError as error:
+                raise MemoryShort(where=stage.name) from error
+        manifest.seconds = round(time.monotonic() - begin, 2)
+        manifest.peak_mb = peak_megabytes()
+        self.run.finish(manifest)
+        return manifest
+
+
+def peak_megabytes() -> float:
+    """Peak resident memory of this process so far and of its children, in MB; 0 where the system does not tell."""
+    if sys.platform == "win32":
+        import psutil
+
+        return float(round(psutil.Process().memory_info().peak_wset / 2**20, 1))
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return round((own + children) * unit / 2**20, 1)
+
+
+def budget_rows(manifests: list[Manifest], setup_seconds: float | None) -> list[tuple[str, float, float]]:
+    """(stage, seconds, budget) for the table at the end."""
+    rows = [] if setup_seconds is None else [("setup", setup_seconds, 120.0)]
+    return rows + [(m.stage, m.seconds, STAGE_TABLE[m.stage].budget) for m in manifests]
+
+
+def find_run(name: str, runs: Path) -> Run:
+    """A run by name or by path."""
+    path = Path(name)
+    return Run(path if path.is_dir() and (path / "manifests").is_dir() else runs / name)
