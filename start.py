@@ -38,13 +38,18 @@ TORCH = "torch==2.13.0"
 STATE, LOCK, LOG, SUMS, PACK = "so8t-setup.json", "so8t-setup.lock", "setup.log", "SHA256SUMS", "PACK.json"
 FREE_BYTES = 2 * 1024**3
 # Measured on two cores (docs/decisions/0002-setup.md); a slow line takes longer.
-USUAL = {"venv": 3, "locked": 20, "torch": 10, "package": 3}
+USUAL = {"venv": 3, "locked": 20, "torch": 10, "package": 2, "check": 10}
+# The first import also writes the bytecode that pip --no-compile left out, for the modules that are used.
+CHECK = (
+    "import aiohttp, apsw, cryptography, gguf, jinja2, peft, so8t.core.errors, starlette, torch, uvicorn, transformers"
+)
 
 TEXT = {
     "venv": ("仮想環境", "virtual environment"),
     "locked": ("固定した依存パッケージ", "locked packages"),
     "torch": ("PyTorch", "PyTorch"),
     "package": ("so8t 本体", "so8t itself"),
+    "check": ("読み込みの確認", "import check"),
     "target": ("相手の機械に合う行", "lines for the target machine"),
     "nothing": ("準備は済んでいます: {venv}", "already set up: {venv}"),
     "begin": ("準備します({why})。置き場所: {venv}", "setting up ({why}) in {venv}"),
@@ -149,9 +154,9 @@ def say(line: str, end: str = "\n") -> None:
     print(line, end=end, file=sys.stderr, flush=True)
 
 
-def check_python(version: Sequence[int] = sys.version_info, wide: bool = sys.maxsize > 2**32) -> None:
-    if tuple(version[:2]) < (3, 11) or not wide:
-        raise Stop(text("old-python", found=".".join(map(str, version[:3])) + ("" if wide else " (32 bit)")))
+def check_python(version: Sequence[int] = sys.version_info[:3], wide: bool = sys.maxsize > 2**32) -> None:
+    if tuple(version) < (3, 11) or not wide:
+        raise Stop(text("old-python", found=".".join(map(str, version)) + ("" if wide else " (32 bit)")))
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -230,6 +235,7 @@ def venv_python(venv: Path) -> Path:
 def pip_environment(offline: bool) -> dict[str, str]:
     """The user's proxy and registry settings stay, except offline; what would install elsewhere goes."""
     gone = {"PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_REQUIRE_HASHES"}
+    gone |= {"PYTHONDONTWRITEBYTECODE"}
     if offline:
         gone |= {"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"}
     kept = {name: value for name, value in os.environ.items() if name not in gone}
@@ -357,6 +363,7 @@ def install(venv: Path, options: Options, need: Mapping[str, object], fresh: boo
         "locked": [*pip, "--no-deps", "--require-hashes", "-r", lock_file],
         "torch": [*pip, *torch, TORCH],
         "package": [*pip, "--no-deps", "--no-build-isolation", "-e", str(ROOT)],
+        "check": [str(venv_python(venv)), "-c", CHECK + "; transformers.Phi3ForCausalLM"],
     }
     env = pip_environment(options.offline is not None)
     for number, (key, command) in enumerate(commands.items(), 1):
@@ -441,7 +448,7 @@ def download(part: Path, scratch: Path, torch_index: str | None, platforms: Sequ
     reduce = [python, "-c", REDUCE, str(LOCKS / "dev.lock"), str(reduced), str(pins), marker]
     step("target", "2/4", reduce, log, env, None)
     step("locked", "3/4", [*get, "--no-deps", "--require-hashes", "-r", str(reduced)], log, env, None)
-    torch = torch_source(torch_index) + ["--find-links", str(part), *bare, TORCH]
+    torch = [*torch_source(torch_index), "--find-links", str(part), *bare, TORCH]
     step("torch", "4/4", [*get, *torch], log, env, None)
 
 
@@ -463,23 +470,12 @@ def marker_environment(tag: str, version: str) -> dict[str, str]:
     """PEP 508 names of the target; an empty tag means this machine."""
     if not tag:
         return {}
-    system, sys_platform, os_name = (
-        ("Windows", "win32", "nt")
-        if tag.startswith("win")
-        else ("Darwin", "darwin", "posix")
-        if tag.startswith("macosx")
-        else ("Linux", "linux", "posix")
-    )
-    machine = re.sub(r"^(win_|macosx_\d+_\d+_|manylinux_\d+_\d+_|manylinux\d+_|linux_)", "", tag)
-    machine = machine.upper() if system == "Windows" else machine
-    return {
-        "platform_system": system,
-        "sys_platform": sys_platform,
-        "os_name": os_name,
-        "platform_machine": machine,
-        "python_version": version,
-        "python_full_version": version + ".0",
-    }
+    names = {"win": ("Windows", "win32", "nt"), "mac": ("Darwin", "darwin", "posix")}
+    system, sys_platform, os_name = names.get(tag[:3], ("Linux", "linux", "posix"))
+    machine = re.sub(r"^[a-z]+(_?\d+)*_", "", tag)
+    keys = ("platform_system", "sys_platform", "os_name", "platform_machine", "python_version", "python_full_version")
+    values = (system, sys_platform, os_name, machine.upper() if os_name == "nt" else machine, version, f"{version}.0")
+    return dict(zip(keys, values, strict=True))
 
 
 def platform_tags(tag: str) -> list[str]:

@@ -60,7 +60,10 @@ MESSAGES = {
     "anchor_broken": ("錨が読めません", "the anchor cannot be read"),
     "anchor_signature": ("錨の署名を信頼できません", "the anchor's signature is not trusted"),
     "cut": ("末尾が切られたか、古い写しに戻されています", "the end was cut off, or an older copy was put back"),
-    "head": ("錨の示す先頭と違います(連鎖が作り直されています)", "differs from the anchored head: the chain was redone"),
+    "head": (
+        "錨の示す先頭と違います(連鎖が作り直されています)",
+        "differs from the anchored head: the chain was redone",
+    ),
     "unanchored": ("錨の後の記録があります", "entries after the anchor"),
     "expected": ("控えた先頭と違います", "differs from the head noted elsewhere"),
 }
@@ -158,7 +161,9 @@ class _Check:
         ja, en = MESSAGES[kind]
         # Beyond the cap only a smaller number still matters: it would be the first bad entry.
         if len(self.problems) < MAX_PROBLEMS or seq < min(p.seq for p in self.problems):
-            self.problems.append(Problem(seq, kind, f"{ja}{f' ({detail})' if detail else ''}", f"{en} {detail}".strip()))
+            self.problems.append(
+                Problem(seq, kind, f"{ja}{f' ({detail})' if detail else ''}", f"{en} {detail}".strip())
+            )
 
     def run(self) -> None:
         self.anchor = self._read_anchor()
@@ -277,7 +282,10 @@ class _Check:
             self.add(*((self.seq + 1, "missing", f"{self.seq + 1}-{seq - 1}") if seq > self.seq else (seq, "order")))
         elif prev != self.head:
             self.add(seq, "chain")
-        if not all(isinstance(v, bytes) for v in (body, prev, digest)) or hashlib.sha256(prev + body).digest() != digest:
+        if (
+            not all(isinstance(v, bytes) for v in (body, prev, digest))
+            or hashlib.sha256(prev + body).digest() != digest
+        ):
             self.add(seq, "hash")
         said = _parse(body)
         if not said or canonical_json(said).encode("utf-8", "surrogatepass") != body:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from so8t.core.errors import BackendError
+from so8t.core.errors import BackendError, RecordInvalid
 from so8t.core.ledger import Ledger
 from so8t.core.types import Decision, Reply, Request, Verdict
 from so8t.decide.clearance import classification_from_markers
@@ -41,10 +41,11 @@ class Gateway:
     clock: Callable[[], float] = time.perf_counter
 
     async def ask(self, request: Request) -> Reply:
-        """Raises LedgerUnavailable when the verdict cannot be made durable, LevelUnknown for a level nobody knows."""
+        """Raises LedgerUnavailable when the verdict cannot be made durable, LevelUnknown and RecordInvalid for a request
+        that nobody can judge."""
         begin = self.clock()
         if len(request.query) > MAX_QUERY:
-            request = Request(request.id, request.query[:MAX_QUERY], request.clearance, request.classification, request.domain, request.user)
+            raise RecordInvalid(where=request.id, detail=f"query > {MAX_QUERY}")
         verdict = await self.judge.judge(request)
         judged = self.clock()
         answer = await self._answer(request, verdict) if verdict.decision == Decision.ALLOW else Answer("")

@@ -232,7 +232,9 @@ def _uses(verdict: str, demo: bool) -> dict[str, list[Words]]:
             ],
             "not": [
                 never,
-                Words("ここで測っていない分野・言語・攻撃で使うこと", "Domains, languages or attacks not measured here"),
+                Words(
+                    "ここで測っていない分野・言語・攻撃で使うこと", "Domains, languages or attacks not measured here"
+                ),
             ],
         }
     return {
@@ -399,7 +401,10 @@ def _quantisations(card: Mapping[str, Any], deployed: str) -> dict[str, Any]:
     tests = {q: _test_of(_mapping(results.get(q))) for q in names}
     rows: list[tuple[Words, list[str]]] = [
         (Words("大きさ", "Size"), [size(_mapping(files.get(q)).get("bytes")) for q in names]),
-        (Words("速度 (tokens/s)", "Speed (tokens/s)"), [count(_mapping(files.get(q)).get("tokens_per_second")) for q in names]),
+        (
+            Words("速度 (tokens/s)", "Speed (tokens/s)"),
+            [count(_mapping(files.get(q)).get("tokens_per_second")) for q in names],
+        ),
         (Words("困惑度", "Perplexity"), [decimal(_mapping(files.get(q)).get("perplexity"), 2) for q in names]),
         (Words("温度 T", "Temperature T"), [decimal(_mapping(results.get(q)).get("temperature"), 2) for q in names]),
     ]
@@ -458,7 +463,9 @@ def _parity(parity: Mapping[str, Any]) -> list[dict[str, Any]]:
     strings, same = number(parity.get("strings")), number(parity.get("strings_equal"))
     if strings is not None and same is not None:
         words = Words("同じトークン列になる文字列", "Strings with the same tokens")
-        rows.append({"words": words, "value": f"{count(same)} / {count(strings)}", "passed": same >= strings, "note": None})
+        rows.append(
+            {"words": words, "value": f"{count(same)} / {count(strings)}", "passed": same >= strings, "note": None}
+        )
     return rows
 
 
@@ -471,7 +478,10 @@ def _training(training: Mapping[str, Any], first: str) -> dict[str, Any]:
         (Words("最初の損失", "First loss"), Words(decimal(training.get("first_loss")))),
         (Words("最後の損失", "Last loss"), Words(decimal(training.get("last_loss")))),
         (Words("検証損失", "Validation loss"), Words(decimal(training.get("validation_loss")))),
-        (Words("検証損失(平均の重み)", "Validation loss (averaged)"), Words(decimal(training.get("validation_loss_average")))),
+        (
+            Words("検証損失(平均の重み)", "Validation loss (averaged)"),
+            Words(decimal(training.get("validation_loss_average"))),
+        ),
         (Words("採用した重み", "Weights kept"), weights.get(chosen, Words(chosen))),
         (Words("直交性の誤差", "Orthogonality error"), Words(scientific(training.get("orthogonality_error")))),
         (Words("行列式の誤差", "Determinant error"), Words(scientific(training.get("determinant_error")))),
@@ -557,7 +567,10 @@ def _origin(card: Mapping[str, Any]) -> dict[str, Any]:
         (Words("方針", "Policy"), _plain(policy.get("digest", NONE))),
     ]
     facts = [
-        (Words("方針", "Policy"), " ".join(_plain(policy[k]) for k in ("label", "id", "version") if policy.get(k)) or NONE),
+        (
+            Words("方針", "Policy"),
+            " ".join(_plain(policy[k]) for k in ("label", "id", "version") if policy.get(k)) or NONE,
+        ),
         (Words("測定日時", "Measured"), _moment(card["created"])),
         (Words("カードの版", "Card schema"), _plain(card["schema"])),
         *_listed(_mapping(card.get("model")), MODEL_WORDS),

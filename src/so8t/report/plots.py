@@ -238,7 +238,9 @@ def _panel(series: Sequence[Series], span: tuple[float, float], top: float, heig
     name = [_both(s.label) for s in series]
     label = Words("、".join(n.ja for n in name), ", ".join(n.en or n.ja for n in name))
     suffix = Words("(対数)", " (log)") if logarithmic else Words("")
-    out.append(_text(58, top - 8, Words(label.ja + suffix.ja, label.en + suffix.en), first, "start", INK, 12, bold=True))
+    out.append(
+        _text(58, top - 8, Words(label.ja + suffix.ja, label.en + suffix.en), first, "start", INK, 12, bold=True)
+    )
     return out
 
 
@@ -283,7 +285,9 @@ def bars(
         out += [_line(x, y, x, y + (8 if i == 0 else 20), INK, 1.6, "4 3") for i, y in enumerate(tops)]
         near = "end" if reference > 0.6 else "start"
         tail = f" {_percent(reference)}"
-        out.append(_text(x + (4 if near == "start" else -4), top - 12, reference_label, first, near, INK, 12, tail=tail))
+        out.append(
+            _text(x + (4 if near == "start" else -4), top - 12, reference_label, first, near, INK, 12, tail=tail)
+        )
     for t in range(5):
         anchor = "start" if t == 0 else "end" if t == 4 else "middle"
         out.append(_text(axes.x(t / 4), bottom + 16, _percent(t / 4), "", anchor, MUTED, 11))
@@ -335,7 +339,9 @@ def budget(
             out.append(_text(left + 6, y + 31, Words("超過", "over"), first, "start", RED, 11, bold=True))
         if s.budget is not None:
             out.append(_line(axes.x(s.budget), y + 16, axes.x(s.budget), y + 38, INK, 2.4))
-    spelled = (f"{_plain(s.label, first)}: {s.seconds:.1f} s / {s.budget if s.budget is not None else '-'}" for s in stages)
+    spelled = (
+        f"{_plain(s.label, first)}: {s.seconds:.1f} s / {s.budget if s.budget is not None else '-'}" for s in stages
+    )
     return _svg(WIDTH, top + len(stages) * step + 6, title, Words("; ".join(spelled) or "-"), out, first)
 
 

@@ -1,4 +1,4 @@
-"""Spellings that hide what a request says from a reader of characters: each can be undone (LABELS.md: judge the text)."""
+"""Spellings that hide what a request says from a reader of characters; each can be undone (LABELS.md)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def fullwidth(text: str) -> str:
 def _narrow(character: str) -> str:
     if not "ァ" <= character <= "ー":
         return character
-    base, *marks = unicodedata.normalize("NFD", character)
+    base, *marks = list(unicodedata.normalize("NFD", character))
     half = _HALF.get(ord(base))
     return character if half is None else half + "".join(_MARKS[m] for m in marks)
 

@@ -13,10 +13,10 @@ from typing import Any
 from so8t.core.errors import RecordInvalid
 from so8t.core.types import DECISIONS, Decision, Domain
 
-SLOTS = frozenset(
-    "doc topic partner rival boss colleague unit other subject date past hour n "
-    "request encoded te order noun answer need target why instead".split()
-)
+SLOTS = frozenset({
+    "doc", "topic", "partner", "rival", "boss", "colleague", "unit", "other", "subject", "date", "past", "hour", "n",
+    "request", "encoded", "te", "order", "noun", "answer", "need", "target", "why", "instead",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

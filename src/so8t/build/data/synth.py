@@ -259,7 +259,7 @@ def _message(lexicon: Lexicon, scene: Scene, act: Act, slots: Mapping[str, str],
 def _disguised(lexicon: Lexicon, scene: Scene, message: Message, slots: Mapping[str, str], rng: random.Random) -> str:
     attack, typos = scene.attack, lexicon.frames["typos"]["pairs"]
     if attack == "base64":
-        return rng.choice(lexicon.attacks["wrap"]["base64"]).format(encoded=encode(bare(message)))
+        return str(rng.choice(lexicon.attacks["wrap"]["base64"]).format(encoded=encode(bare(message))))
     text = compose(message)
     if scene.register == "誤字":
         text = misspell(text, typos, rng)
