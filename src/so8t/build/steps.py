@@ -46,7 +46,7 @@ def policy_of(config: Config) -> Policy:
 
 def written_requests(config: Config) -> list[Sample]:
     policy = policy_of(config)
-    return load_written({d: policy.contract(d) for d in Domain}, policy.state())
+    return list(load_written({d: policy.contract(d) for d in Domain}, policy.state()))
 
 
 def run_collect(ctx: StageContext) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def run_synth(ctx: StageContext) -> dict[str, Any]:
             task.advance()
     for domain in Domain:
         write_jsonl(ctx.folder / f"synthetic_{domain}.jsonl", (s.to_json() for s in made if s.domain == domain))
-    written = load_written(contracts, policy.state()) if config.written else []
+    written = list(load_written(contracts, policy.state())) if config.written else []
     write_jsonl(ctx.folder / "written.jsonl", (s.to_json() for s in written))
     facts = report([*made, *written])
     write_json(ctx.folder / "synthesis_report.json", facts)

@@ -11,10 +11,10 @@ process loses nothing; after a power cut it may be `anchor_seconds` old. 0 syncs
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,13 +25,13 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TextIO
+from typing import Any, Protocol, Self
 
 import apsw
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from so8t.core import signing
-from so8t.core.errors import LedgerBroken, LedgerError, LedgerUnavailable, RecordInvalid, So8tError, SourceMissing
+from so8t.core.errors import LedgerBroken, LedgerError, LedgerUnavailable, RecordInvalid
 from so8t.core.files import write_bytes
 from so8t.core.ledger_format import (
     KINDS,
@@ -43,10 +43,10 @@ from so8t.core.ledger_format import (
     body_columns,
     body_front,
     genesis,
-    open_readonly,
     text_hash,
 )
-from so8t.core.ledger_verify import Report, verify
+from so8t.core.ledger_read import reading
+from so8t.core.ledger_verify import verify
 from so8t.core.types import canonical_json
 
 MAX_BATCH = 512
@@ -115,13 +115,14 @@ class Ledger:
     ) -> None:
         self.path, self.anchor_path = path, anchor_path_of(path)
         self._key, self._clock, self._write_anchor, self._anchor_seconds = key, clock, write_anchor, anchor_seconds
+        self._tidy_seconds, self._busy_ms = anchor_seconds or 1.0, busy_ms
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._gate, self._closed, self._failure = threading.Lock(), False, ""
-        self._synced, self._unsynced, self._unscrubbed = time.monotonic(), False, False
+        self._tidied, self._unsynced, self._unscrubbed = time.monotonic(), False, False
         self._lock = _lock(path.with_suffix(".lock"))
         try:
             with _unavailable(path):
-                self._open(busy_ms)
+                self._open()
         except BaseException:
             os.close(self._lock)
             raise
@@ -156,7 +157,7 @@ class Ledger:
         return self._submit(waiting)
 
     def close(self) -> None:
-        """Commit what waits, sync the anchor, fold the log into the database. Raises LedgerUnavailable if that fails."""
+        """Commit what waits, sync the anchor, fold the log into the database; LedgerUnavailable if that fails."""
         with self._gate:
             if self._closed:
                 return
@@ -175,7 +176,7 @@ class Ledger:
 
     # -- opening ------------------------------------------------------------------------------------------------
 
-    def _open(self, busy_ms: int) -> None:
+    def _open(self) -> None:
         exists = self.path.exists() and self.path.stat().st_size > 0
         if not exists and not self.anchor_path.exists():
             # The anchor of nothing comes first: from then on a database without its anchor is never accepted.
@@ -184,14 +185,14 @@ class Ledger:
             write_bytes(self.anchor_path, first.to_bytes())
         anchor = self._trusted_anchor()
         if anchor.seq == 0 and not _has_entries(self.path):
-            self._db = self._connect(busy_ms)
+            self._db = self._connect()
             self._create(anchor)
             return
         report = verify(self.path, self.anchor_path, self._key.public_key())
         bad = [p for p in report.problems if p.kind != "unanchored"]
         if bad:
             raise LedgerBroken(where=self.path, detail=f"seq {bad[0].seq}: {bad[0].en}")
-        self._db = self._connect(busy_ms)
+        self._db = self._connect()
         self._anchor = self._last_entry()
         self._unanchored = report.anchored_seq if report.problems else None
         if self._unanchored is not None:
@@ -208,11 +209,11 @@ class Ledger:
             raise LedgerBroken(where=self.anchor_path, detail="the anchor is not signed by this key")
         return anchor
 
-    def _connect(self, busy_ms: int) -> apsw.Connection:
+    def _connect(self) -> apsw.Connection:
         if not self.path.exists():
             os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600))
         db = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
-        db.set_busy_timeout(busy_ms)
+        db.set_busy_timeout(self._busy_ms)
         for pragma in _PRAGMAS:
             db.execute(f"PRAGMA {pragma}")
         return db
@@ -258,14 +259,14 @@ class Ledger:
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._db.close()
         except apsw.Error as error:
-            self._failure = self._failure or str(error)
+            self._failure = self._failure or f"{type(error).__name__}: {error}"
 
     def _gather(self) -> tuple[list[_Waiting], bool]:
         """Everything that waits, and whether more may come."""
         batch: list[_Waiting] = []
         pending = self._unsynced or self._unscrubbed
         try:
-            first = self._queue.get(timeout=max(self._anchor_seconds, 0.05) if pending else None)
+            first = self._queue.get(timeout=self._tidy_seconds if pending else None)
             while first is not None:
                 batch.append(first)
                 if len(batch) == MAX_BATCH:
@@ -364,15 +365,29 @@ class Ledger:
 
     def _tidy(self, *, final: bool) -> None:
         """Sync the anchor when it is due, and drop erased texts from the log. A failure is tried again later."""
+        if not final and time.monotonic() - self._tidied < self._tidy_seconds:
+            return
+        self._tidied = time.monotonic()
         try:
-            if self._unsynced and (final or time.monotonic() - self._synced >= self._anchor_seconds):
+            if final:
+                self._settle("anchor written late")
+            if self._unsynced:
                 self._write_anchor(self.anchor_path, self._anchor, sync=True)
-                self._synced, self._unsynced = time.monotonic(), False
+                self._unsynced = False
             if self._unscrubbed:
-                busy, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").get
-                self._unscrubbed = bool(busy)
-        except (OSError, So8tError, apsw.Error) as error:
-            self._failure = f"{type(error).__name__}: {error}" if final else ""
+                self._scrub()
+        except Exception as error:
+            if final:
+                self._failure = f"{type(error).__name__}: {error}"
+
+    def _scrub(self) -> None:
+        """Erased text still lies in the log until that is truncated; a reader may hold it, appends must not wait."""
+        self._db.set_busy_timeout(0)
+        try:
+            busy, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").get
+            self._unscrubbed = bool(busy)
+        finally:
+            self._db.set_busy_timeout(self._busy_ms)
 
     def _now(self) -> str:
         return self._clock().astimezone(UTC).isoformat(timespec="microseconds")
@@ -403,7 +418,7 @@ def _has_entries(path: Path) -> bool:
     """False for a database that a crash left before its first commit."""
     if not path.exists() or path.stat().st_size == 0:
         return False
-    with _reading(path) as db:
+    with reading(path) as db:
         made = db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'entries'").get
         return bool(made and db.execute("SELECT count(*) FROM entries").get)
 
@@ -413,7 +428,7 @@ def _lock(path: Path) -> int:
     handle = -1
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        if os.name == "nt":
+        if sys.platform == "win32":
             import msvcrt
 
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
@@ -439,55 +454,3 @@ def _unavailable(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         raise LedgerUnavailable(where=path, detail=f"{type(error).__name__}: {error}") from error
-
-
-# -- reading, without a writer --------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[apsw.Connection]:
-    if not path.exists():
-        raise SourceMissing(where=path)
-    try:
-        db = open_readonly(path)
-        try:
-            yield db
-        finally:
-            db.close(True)
-    except (apsw.Error, UnicodeDecodeError) as error:
-        raise LedgerBroken(where=path, detail=f"{type(error).__name__}: {error}") from error
-
-
-def tail(path: Path, n: int) -> list[dict[str, Any]]:
-    """The last n bodies with their hash, oldest first. Raises SourceMissing, LedgerBroken."""
-    with _reading(path) as db:
-        rows = list(db.execute("SELECT body, hash FROM entries ORDER BY seq DESC LIMIT ?", (n,)))
-    return [json.loads(body) | {"hash": digest.hex()} for body, digest in reversed(rows)]
-
-
-def texts_of(path: Path, seq: int) -> dict[str, str]:
-    """The texts of one entry; empty when it has none or they were erased."""
-    with _reading(path) as db:
-        return dict(db.execute("SELECT name, text FROM texts WHERE seq = ?", (seq,)))
-
-
-def count_by_decision(path: Path) -> dict[str, int]:
-    """How many entries of kind decision came to each outcome."""
-    with _reading(path) as db:
-        return dict(db.execute("SELECT decision, count(*) FROM entries WHERE kind = 'decision' GROUP BY decision"))
-
-
-def export(path: Path, out: TextIO) -> int:
-    """Every body as it was hashed, one JSON line each, with its hash; returns how many. Erasable text is left out.
-
-    sha256(previous hash + the bytes of "body") is the hash, so the lines can be checked without the database.
-    """
-    count = 0
-    with _reading(path) as db:
-        for body, digest in db.execute("SELECT body, hash FROM entries ORDER BY seq"):
-            out.write(f'{{"body":{body.decode()},"hash":"{digest.hex()}"}}\n')
-            count += 1
-    return count
-
-
-__all__ = ["Anchor", "Entry", "Ledger", "Report", "count_by_decision", "export", "tail", "texts_of", "verify"]

@@ -104,7 +104,7 @@ class Anchor:
         except (UnicodeDecodeError, TypeError) as error:
             raise RecordInvalid(where=path, detail="not an anchor") from error
         texts = (anchor.ledger_id, anchor.head, anchor.time, anchor.signature)
-        if type(anchor.seq) is not int or not all(isinstance(text, str) for text in texts):
+        if type(anchor.seq) is not int or not all(isinstance(text, str) and text.isascii() for text in texts):
             raise RecordInvalid(where=path, detail="not an anchor")
         return anchor
 
@@ -114,9 +114,9 @@ def genesis(ledger_id: str) -> bytes:
     return hashlib.sha256(MAGIC + ledger_id.encode()).digest()
 
 
-def text_hash(salt: bytes, text: str) -> str:
-    """The salt makes a guessed text unprovable once salt and text are destroyed."""
-    return hashlib.sha256(salt + text.encode()).hexdigest()
+def text_hash(salt: bytes, text: bytes) -> str:
+    """The salt makes a guessed text unprovable once salt and text are destroyed. `text` is UTF-8."""
+    return hashlib.sha256(salt + text).hexdigest()
 
 
 def quote(value: str | None) -> str:

@@ -230,10 +230,9 @@ def _domains(table: Table) -> dict[Domain, DomainPolicy]:
     """Any of the eight domains; general must be there, because the others fall back to it."""
     if Domain.GENERAL.value not in table.values:
         table.fail(Domain.GENERAL.value, "missing")
-    found = {domain: _domain(table.table(domain.value)) for domain in Domain if domain.value in table.values}
     table.taken.update(domain.value for domain in Domain)
     table.close()
-    return found
+    return {domain: _domain(table.table(domain.value)) for domain in Domain if domain.value in table.values}
 
 
 def _domain(table: Table) -> DomainPolicy:

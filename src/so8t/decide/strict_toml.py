@@ -6,8 +6,9 @@ import difflib
 import math
 import re
 import tomllib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NoReturn, TypeVar
 
 from so8t.core.errors import PolicyInvalid
@@ -23,20 +24,16 @@ class Source:
 
     where: str
     lines: tuple[str, ...]
+    sections: Mapping[str, Sequence[tuple[int, int]]]
 
-    def section(self, header: str, index: int = 0) -> tuple[int, int]:
-        """First and last line (from 1) of the index-th table of that name; the whole file when it has no header."""
-        seen, begin = -1, 0
-        for number, line in enumerate(self.lines, 1):
-            match = _HEADER.match(line)
-            if match is None:
-                continue
-            if begin and not _unquoted(match.group(2)).startswith(header + "."):
-                return begin, number - 1
-            if not begin and _unquoted(match.group(2)) == header:
-                seen += 1
-                begin = number if seen == index else 0
-        return (begin, len(self.lines)) if begin else (1, len(self.lines))
+    @property
+    def whole(self) -> tuple[int, int]:
+        return 1, max(1, len(self.lines))
+
+    def section(self, header: str, index: int = 0) -> tuple[int, int] | None:
+        """First and last line (from 1) of the index-th table of that name, if it has a header of its own."""
+        found = self.sections.get(header, ())
+        return found[index] if index < len(found) else None
 
     def line(self, section: tuple[int, int], key: str, value: object = None) -> int:
         """The line of a key in a section, or of one of its values when that stands on a line of its own."""
@@ -126,16 +123,15 @@ class Table:
         """A table within this one."""
         values = self._take(key, dict, "table", {} if optional else None)
         header = self.path + key
-        section = self.source.section(header)
-        inner = section if section != (1, len(self.source.lines)) else self.section
-        return Table(values, self.source, inner, f"{header}.")
+        return Table(values, self.source, self.source.section(header) or self.section, f"{header}.")
 
     def tables(self, key: str) -> list[Table]:
         """An array of tables; absent = empty."""
         values = self._take(key, list, "array of tables", [])
         if not all(isinstance(value, dict) for value in values):
             self.fail(key, "array of tables expected")
-        return [Table(v, self.source, self.source.section(key, i), f"{key}[{i}].") for i, v in enumerate(values)]
+        source = self.source
+        return [Table(v, source, source.section(key, i) or self.section, f"{key}[{i}].") for i, v in enumerate(values)]
 
 
 def suggestion(word: str, known: Collection[str]) -> str:
@@ -153,4 +149,15 @@ def read_toml(text: str, where: str) -> Table:
         line = _TOML_LINE.search(str(error))
         number = line.group(1) if line else str(max(1, len(lines)))
         raise PolicyInvalid(where=f"{where}:{number}", detail=f"TOML: {error}") from error
-    return Table(values, Source(where, lines), (1, max(1, len(lines))))
+    source = Source(where, lines, _sections(lines))
+    return Table(values, source, source.whole)
+
+
+def _sections(lines: Sequence[str]) -> dict[str, list[tuple[int, int]]]:
+    """Where the tables stand, by name; a table ends where one begins that does not lie within it."""
+    headers = [(_unquoted(m.group(2)), n) for n, line in enumerate(lines, 1) if (m := _HEADER.match(line))]
+    found: dict[str, list[tuple[int, int]]] = {}
+    for place, (name, begin) in enumerate(headers):
+        following = (n for other, n in islice(headers, place + 1, None) if not other.startswith(name + "."))
+        found.setdefault(name, []).append((begin, next(following, len(lines) + 1) - 1))
+    return found

@@ -188,9 +188,14 @@ def _decode_base64(segment: str, depth: int, budget: _Budget) -> str:
     except binascii.Error:
         raw = b""
     said = _replacement(segment, raw, depth, budget)
-    if said == segment and is_opaque(body):
+    if said == segment and (is_opaque(body) or (len(body) >= OPAQUE_LENGTH and _is_printable_ascii(raw))):
         budget.complete = False
     return said
+
+
+def _is_printable_ascii(raw: bytes) -> bool:
+    """Eighteen random bytes never are: whatever decodes so was encoded on purpose."""
+    return raw.isascii() and raw.decode("ascii").isprintable() and raw != b""
 
 
 def _replacement(segment: str, raw: bytes, depth: int, budget: _Budget) -> str:
@@ -223,6 +228,8 @@ def is_language(text: str) -> bool:
     """Printable, and Japanese or letters for the most part."""
     if not all(c.isprintable() or c in "\n\r\t" for c in text):
         return False
+    if len(text) >= OPAQUE_LENGTH and _BASE64.fullmatch(text):
+        return False  # a further layer, not a word
     japanese = len(_JAPANESE.findall(text))
     latin = sum(c.isascii() and (c.isalpha() or c == " ") for c in text)
     return japanese * 3 >= len(text) or (japanese > 0 and japanese + latin >= len(text) * 0.6) or latin >= len(text) * 0.8
@@ -294,7 +301,7 @@ def _romaji_table() -> dict[str, str]:
 
 _ROMAJI = _romaji_table()
 _SYLLABLE = "|".join(sorted(_ROMAJI, key=len, reverse=True))
-_ROMAJI_WORD = re.compile(rf"(?:(?:([kstcpgzdbjmrhfw])(?=\1)|t(?=ch))?(?:{_SYLLABLE})|n'?(?![aiueoy])|m(?=[bp])|-)+", re.I)
+_ROMAJI_WORD = re.compile(rf"(?:(?:([kstcpgzdbjmrhfw])(?=\1)|t(?=ch))?(?:{_SYLLABLE})|n'|n(?![aiueoy])|m(?=[bp])|-)+", re.I)
 _ROMAJI_PART = re.compile(rf"{_SYLLABLE}|n'?|.", re.S)
 _MACRON = str.maketrans({"ā": "aa", "ī": "ii", "ū": "uu", "ē": "ei", "ō": "ou", "â": "aa", "î": "ii", "û": "uu", "ê": "ei", "ô": "ou"})
 _LATIN_WORD = re.compile(r"[A-Za-z'-]+")
