@@ -170,7 +170,7 @@ def parse(arguments: Sequence[str]) -> Options:
         if name == "--offline":
             options.offline = Path(value).resolve()
         else:
-            options.torch_index = value
+            options.torch_index = str(Path(value).resolve()) if Path(value).is_dir() else value
     if options.offline and options.torch_index:
         raise Stop(text("usage", detail="--offline + --torch-index"), 2)
     options.verb, options.rest = (rest[0], rest[1:]) if rest else ("run", ["--profile", "tiny", "--yes"])
@@ -321,7 +321,7 @@ def torch_source(torch_index: str | None) -> list[str]:
 
 def set_up(venv: Path, options: Options, dev: bool) -> float:
     """Bring `venv` to what the locks say; 0.0 seconds when there is nothing to do. Interrupted work is redone."""
-    need = wanted(dev, options.torch_index or torch_index_of(read_state(venv)))
+    need = wanted(dev, torch_index_of(read_state(venv), options.torch_index))
     if not differences(read_state(venv), need):
         return 0.0
     start = time.monotonic()
@@ -331,18 +331,19 @@ def set_up(venv: Path, options: Options, dev: bool) -> float:
         if changed:
             why = text("changed", keys=", ".join(changed)) if state else text("first")
             say(text("begin", why=why, venv=venv))
-            install(venv, options, need, fresh=not state or not {"locks", "package"}.issuperset(changed), lock=lock)
+            fresh = not state or not {"locks", "package"}.issuperset(changed)
+            install(venv, options, dev, need, fresh, lock)
             say(text("ready", seconds=time.monotonic() - start))
     return time.monotonic() - start
 
 
-def torch_index_of(state: Mapping[str, object]) -> str | None:
+def torch_index_of(state: Mapping[str, object], asked: str | None) -> str | None:
     """A later start without --torch-index keeps the build that the first one chose."""
-    index = state.get("torch_index")
+    index = asked or state.get("torch_index")
     return index if isinstance(index, str) else None
 
 
-def install(venv: Path, options: Options, need: Mapping[str, object], fresh: bool, lock: int) -> None:
+def install(venv: Path, options: Options, dev: bool, need: Mapping[str, object], fresh: bool, lock: int) -> None:
     if options.offline:
         check_pack(options.offline)
     (venv / STATE).unlink(missing_ok=True)
@@ -350,14 +351,13 @@ def install(venv: Path, options: Options, need: Mapping[str, object], fresh: boo
         empty(venv)
     if shutil.disk_usage(venv).free < FREE_BYTES and fresh:
         raise Stop(text("disk"))
-    log, index, locks = venv / LOG, need["torch_index"], need["locks"]
+    log = venv / LOG
     log.write_bytes(b"")
-    assert isinstance(locks, dict)
     # The lock is complete, so pip need not resolve; bytecode is made when a module is first imported.
     pip = [str(venv_python(venv)), "-m", "pip", "install", "--no-compile"]
     pip += ["--find-links", str(options.offline)] if options.offline else []
-    torch = torch_source(options.torch_index or (index if isinstance(index, str) and not options.offline else None))
-    lock_file = str(LOCKS / ("dev.lock" if "dev.lock" in locks else "run.lock"))
+    torch = [] if options.offline else torch_source(torch_index_of(need, options.torch_index))
+    lock_file = str(LOCKS / ("dev.lock" if dev else "run.lock"))
     commands = {
         "venv": [sys.executable, "-m", "venv", str(venv)],
         "locked": [*pip, "--no-deps", "--require-hashes", "-r", lock_file],

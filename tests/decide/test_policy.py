@@ -82,7 +82,12 @@ def test_a_domain_without_its_section_falls_back_to_general() -> None:
     ("old", "new", "at", "says"),
     [
         ('org_name = "見本商事株式会社"', 'org_nmae = "見本"', "levels = ", "missing"),
-        ("minimum_confidence = 0.4", "minimum_confidnce = 0.4\nminimum_confidence = 0.4", "confidnce", "minimum_confidence?"),
+        (
+            "minimum_confidence = 0.4",
+            "minimum_confidnce = 0.4\nminimum_confidence = 0.4",
+            "confidnce",
+            "minimum_confidence?",
+        ),
         ("[thresholds]", "[thresholds]\nmacro_f2 = 0.3", "macro_f2", "macro_f1?"),
         ("macro_f1 = 0.2", "macro_f1 = 1.2", "macro_f1 = 1.2", "not in 0.0 ... 1.0"),
         ("macro_f1 = 0.2", "macro_f1 = true", "macro_f1 = true", "number expected"),
@@ -123,7 +128,11 @@ def test_a_bad_file_is_refused_with_its_line(old: str, new: str, at: str, says: 
         (RULE + "hard = 1\n", "hard = 1", "true or false"),
         (RULE + "scope = 'page'\n", "scope = 'page'", "unknown 'page'"),
         (RULE + "weight = 21\n", "weight = 21", "not in"),
-        (RULE.replace("'DENY'", "'ALLOW'") + "hard = true\n", "id = 'extra'\neffect = 'ALLOW'", "ALLOW may only be soft"),
+        (
+            RULE.replace("'DENY'", "'ALLOW'") + "hard = true\n",
+            "id = 'extra'\neffect = 'ALLOW'",
+            "ALLOW may only be soft",
+        ),
         (RULE.replace("'extra'", "'self-harm'"), "id = 'self-harm'", "is taken"),
         (RULE.replace("'extra'", "'clearance'"), "id = 'clearance'", "is taken"),
         (RULE.replace("'DENY'", "'DENY"), "effect = 'DENY", "TOML"),
@@ -148,14 +157,27 @@ def test_limits() -> None:
 
 
 @pytest.mark.parametrize(
-    "source", ["(a+)+", "(a*)*b", "(?:a|b?)+c", "(?:ab|a){20}c", "(?:x{1,9}){1,9}", "(a?){30}a{30}", ".*x.*y", r"(a)\1", "(?:(?:ab)+c?)+"]
+    "source",
+    [
+        "(a+)+",
+        "(a*)*b",
+        "(?:a|b?)+c",
+        "(?:ab|a){20}c",
+        "(?:x{1,9}){1,9}",
+        "(a?){30}a{30}",
+        ".*x.*y",
+        r"(a)\1",
+        "(?:(?:ab)+c?)+",
+    ],
 )
 def test_regexes_that_can_blow_up_are_refused(source: str) -> None:
     with pytest.raises(ValueError, match="regex"):
         compile_pattern(source)
 
 
-@pytest.mark.parametrize("source", ["機密.{0,20}送", "(?:[0-9]{4}-){3}[0-9]{4}", "a+b", "(?:社外|外部)へ", r"(?<!非)公開\s*"])
+@pytest.mark.parametrize(
+    "source", ["機密.{0,20}送", "(?:[0-9]{4}-){3}[0-9]{4}", "a+b", "(?:社外|外部)へ", r"(?<!非)公開\s*"]
+)
 def test_ordinary_regexes_are_accepted_and_quick(source: str) -> None:
     pattern = compile_pattern(source)
     began = time.perf_counter()
@@ -182,12 +204,27 @@ def test_heads_are_how_matches_begin(source: str, heads: set[str] | None) -> Non
     assert compile_pattern(source).heads == heads
 
 
+@pytest.mark.parametrize(
+    ("source", "local"),
+    [("機密", True), ("(?:機|密)+", True), ("密$", False), (r"\b機", False), ("(?:機|(?<!社)密)", False)],
+)
+def test_local_patterns_do_not_look_around(source: str, local: bool) -> None:
+    assert compile_pattern(source).local is local
+
+
 @given(st.text(alphabet="機密極秘社外へ送るabAB。\n 12", max_size=60))
 def test_no_rule_is_left_out_that_could_match(demo: Policy, text: str) -> None:
-    candidates = {rule.id for rule in demo.candidates(text)}
+    candidates = {rule.id for rule in demo.candidates(grams(text))}
     for rule in demo.rules:
         if all(pattern.found(text) for pattern in rule.all):
             assert rule.id in candidates
+
+
+@given(st.text(alphabet="機密極秘社外送るabAB。 12İ", max_size=40), st.sampled_from(["機密|a[b1]", "送る.?", "[A-C]2"]))
+def test_trying_at_the_heads_finds_what_searching_finds(text: str, source: str) -> None:
+    pattern, lower = compile_pattern(source), text.lower()
+    if pattern.heads is not None and len(lower) == len(text):
+        assert pattern.found_at(text, lower, pattern.heads) == pattern.found(text)
 
 
 @given(st.data())

@@ -113,7 +113,7 @@ def test_text_is_escaped_everywhere(draw: Callable[[str], str]) -> None:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e200])
 def test_what_cannot_be_plotted_is_refused(bad: float) -> None:
-    for draw in (
+    draws: list[Callable[[], str]] = [
         lambda: plots.confusion_matrix([[bad, 0, 0]] * 3),  # type: ignore[list-item]
         lambda: plots.reliability([Bin(0, 1, 3, bad, 0.5)], []),
         lambda: plots.curve([Series("a", [(0, bad)])]),
@@ -122,7 +122,8 @@ def test_what_cannot_be_plotted_is_refused(bad: float) -> None:
         lambda: plots.bars([Bar("a", 0.5, 0.1, bad)]),
         lambda: plots.bars([], reference=bad),
         lambda: plots.budget([Stage("a", 1, bad)]),
-    ):
+    ]
+    for draw in draws:
         with pytest.raises(ValueError, match="cannot be plotted"):
             draw()
 

@@ -148,7 +148,8 @@ def bundle(options: argparse.Namespace) -> int:
 def ledger(options: argparse.Namespace) -> int:
     """verify: exit 9 for anything edited, inserted, reordered, cut off, rolled back or not anchored."""
     from so8t.core import signing
-    from so8t.core.ledger_verify import export, verify
+    from so8t.core.ledger_read import export
+    from so8t.core.ledger_verify import verify
 
     if options.action == "export":
         export(options.path, sys.stdout)

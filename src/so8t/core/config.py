@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -265,15 +266,15 @@ def _build(cls: type[Any], values: Mapping[str, Any], file: str, source: str, pr
         if key not in hints:
             near = difflib.get_close_matches(key, hints, 1)
             detail = prefix + key + (f" -> {near[0]}?" if near else "")
-            raise ConfigKeyUnknown(where=_locate(file, source, key), detail=detail)
+            raise ConfigKeyUnknown(where=_locate(file, source, prefix + key), detail=detail)
     built = {}
     for key, value in values.items():
         if dataclasses.is_dataclass(hints[key]):
             if not isinstance(value, dict):
-                raise ConfigValueInvalid(where=_locate(file, source, key), detail=f"{prefix}{key}: table expected")
+                raise ConfigValueInvalid(where=_locate(file, source, prefix + key), detail=f"{prefix}{key}: table expected")
             built[key] = _build(hints[key], value, file, source, f"{prefix}{key}.")  # type: ignore[arg-type]
         else:
-            built[key] = _coerce(hints[key], value, _locate(file, source, key), prefix + key)
+            built[key] = _coerce(hints[key], value, _locate(file, source, prefix + key), prefix + key)
     return cls(**built)
 
 
@@ -288,22 +289,36 @@ def _coerce(hint: Any, value: Any, where: str, key: str) -> Any:
         if isinstance(value, list):
             return tuple(_coerce(get_args(hint)[0], v, where, key) for v in value)
     elif hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return _coerce(hint, float(value), where, key)
     elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
-        if isinstance(value, (int, float)) and value < 0:
-            raise ConfigValueInvalid(where=where, detail=f"{key} = {value!r} < 0")
+        if isinstance(value, (int, float)) and not (0 <= value < math.inf):  # also NaN
+            raise ConfigValueInvalid(where=where, detail=f"{key} = {value!r} (0 ≤ x < ∞)")
         return value
     expected = "list" if origin is tuple else getattr(hint, "__name__", str(hint))
     raise ConfigValueInvalid(where=where, detail=f"{key} = {value!r} ({expected})")
 
 
 def _locate(file: str, source: str, key: str) -> str:
-    """file:line of the first line that names the key."""
-    for number, line in enumerate(source.splitlines(), 1):
-        head = line.split("=")[0].strip().strip("[]")
-        if head == key or head.endswith("." + key):
-            return f"{file}:{number}"
+    """file:line of the first line that names the dotted key in its own table, else of its table, else the file."""
+    lines = list(_keys(source))
+    while key:
+        for number, found in lines:
+            if found == key or found.startswith(key + "."):
+                return f"{file}:{number}"
+        key = key.rpartition(".")[0]
     return file
+
+
+def _keys(source: str) -> Iterator[tuple[int, str]]:
+    """(line, dotted key) of every table header and key of a TOML text."""
+    table = ""
+    for number, line in enumerate(source.splitlines(), 1):
+        text = line.split("#")[0].strip()
+        if text.startswith("["):
+            table = text.strip("[] ")
+            yield number, table
+        elif "=" in text:
+            yield number, f"{table}.{text.split('=')[0].strip()}".strip(".")
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -68,7 +68,7 @@ def read_json(path: Path) -> Any:
         raise SourceMissing(where=path) from None
     except UnicodeDecodeError as error:
         raise SourceUnreadable(where=path, detail=f"UTF-8, byte {error.start}") from error
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of more digits than int() takes
         raise RecordInvalid(where=f"{path}:{getattr(error, 'lineno', 1)}", detail=f"JSON: {error}") from error
 
 
@@ -93,12 +93,19 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 def parse_json_line(line: str, where: str) -> dict[str, Any]:
     """One JSON object; raises RecordInvalid for anything else, however deep or odd."""
     try:
-        record = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise RecordInvalid(where=where, detail=f"JSON: {error}") from error
+        record = json.loads(line, parse_constant=_refuse_constant)
+        if "\\u" in line:
+            json.dumps(record, ensure_ascii=False).encode("utf-8")  # half a surrogate pair could never be written again
+    except (ValueError, RecursionError) as error:
+        raise RecordInvalid(where=where, detail=f"JSON: {str(error)[:200]}") from error
     if not isinstance(record, dict):
         raise RecordInvalid(where=where, detail="JSON: not an object")
     return record
+
+
+def _refuse_constant(name: str) -> None:
+    """NaN and Infinity are no JSON, and nobody else could read what we make of them."""
+    raise ValueError(name)
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

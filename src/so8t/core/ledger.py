@@ -65,7 +65,7 @@ _PRAGMAS = (
 class AnchorWriter(Protocol):
     """Puts the signed head outside the database; raises OSError when it cannot."""
 
-    def __call__(self, path: Path, anchor: Anchor, *, sync: bool) -> None: ...
+    def __call__(self, path: Path, anchor: Anchor, /, *, sync: bool) -> None: ...
 
 
 def write_anchor(path: Path, anchor: Anchor, *, sync: bool) -> None:

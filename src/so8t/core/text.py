@@ -22,8 +22,8 @@ def nfkc(text: str) -> str:
 
 def clean(text: str) -> str:
     """NFC without control characters and with plain line ends: the text as it was meant, not judged."""
-    text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
-    return CONTROL.sub("", text).strip()
+    text = CONTROL.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    return unicodedata.normalize("NFC", text).strip()
 
 
 def dedup_key(text: str) -> str:

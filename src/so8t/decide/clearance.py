@@ -22,6 +22,8 @@ class ClearanceOpinion:
 
 def classification_from_markers(text: str, policy: Policy) -> str | None:
     """The highest level a text is marked with; None without a marking."""
+    if not policy.is_marked(text):
+        return None
     found = [marker.level for marker in policy.markers if marker.pattern.found(text)]
     return max(found, key=policy.levels.rank, default=None)
 

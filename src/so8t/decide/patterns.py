@@ -1,7 +1,7 @@
 """Regexes of a policy: checked before they are compiled, and found without trying each of them on each text.
 
-A regex is searched only where two letters with which its matches begin occur in the text: on ordinary requests nearly
-every rule is ruled out by one set intersection.
+A regex is tried only where the two letters stand with which its matches begin: on ordinary requests nearly every rule
+is ruled out by one set intersection, and the rest by a handful of attempts.
 """
 
 from __future__ import annotations
@@ -10,33 +10,52 @@ import importlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import add
 from typing import Any
 
 MAXIMUM_LENGTH = 2000
 MAXIMUM_SPREAD = 5000  # how many ways the repeats of one regex may share out a text
-_UNBOUNDED = 1000
+REACH = 1000  # how far a match may extend
 _FEW = 8
 _GRAM = 2
 _MAXIMUM_HEADS = 400
 # The standard library's own parser: a second one would disagree with it some day.
 _parser: Any = importlib.import_module("re._parser")
 
+_REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 _Head = tuple[str, bool]  # how a match may begin, and whether more of it is known
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Pattern:
-    """One compiled regex. heads = one of these one- or two-letter strings begins every match; None = unknown."""
+    """One compiled regex; the same source is the same object, so it is looked up by identity.
+
+    heads = one of these one- or two-letter strings begins every match; None = unknown. local = what surrounds a match
+    does not matter, so that what matches in a part matches in the whole.
+    """
 
     source: str
     regex: re.Pattern[str]
     heads: frozenset[str] | None
+    local: bool
 
     def found(self, text: str) -> bool:
+        """Whether the regex matches anywhere; meant for short texts."""
         return self.regex.search(text) is not None
 
+    def found_at(self, text: str, lower: str, heads: Iterable[str]) -> bool:
+        """Like found, trying only where one of these heads stands in `lower`, the lower case of `text`."""
+        for head in heads:
+            at = lower.find(head)
+            while at >= 0:
+                if self.regex.match(text, at, at + REACH):
+                    return True
+                at = lower.find(head, at + 1)
+        return False
 
+
+@lru_cache(maxsize=10_000)
 def compile_pattern(source: str) -> Pattern:
     """Case-insensitive. Raises ValueError for bad syntax and for repeats that can take exponential or cubic time."""
     if len(source) > MAXIMUM_LENGTH:
@@ -50,7 +69,7 @@ def compile_pattern(source: str) -> Pattern:
         raise ValueError("regex: matches nothing at all, so it is always found")
     if (spread := _spread(tree, 1)) > MAXIMUM_SPREAD:
         raise ValueError(f"regex: its repeats can be shared out in {spread} ways (at most {MAXIMUM_SPREAD})")
-    return Pattern(source, regex, _heads(tree))
+    return Pattern(source, regex, _heads(tree), _is_local(tree))
 
 
 def _spread(items: Iterable[Any], times: int) -> int:
@@ -58,8 +77,8 @@ def _spread(items: Iterable[Any], times: int) -> int:
     spread = 1
     for operator, argument in items:
         name = str(operator)
-        if name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
-            low, high, inner = int(argument[0]), min(int(argument[1]), _UNBOUNDED), argument[2]
+        if name in _REPEATS:
+            low, high, inner = int(argument[0]), min(int(argument[1]), REACH), argument[2]
             if times > 1 and low != high and (high > 1 or times > _FEW):
                 raise ValueError("regex: a repeat inside a repeat can take exponential time")
             spread *= (high - low + 1) * _spread(inner, max(times, high))
@@ -81,6 +100,18 @@ def _inner(name: str, argument: Any) -> list[Any]:
     if name in ("ASSERT", "ASSERT_NOT"):
         return [argument[1]]
     return [argument] if name == "ATOMIC_GROUP" else []
+
+
+def _is_local(items: Iterable[Any]) -> bool:
+    """Free of anchors and lookarounds."""
+    for operator, argument in items:
+        name = str(operator)
+        if name in ("AT", "ASSERT", "ASSERT_NOT"):
+            return False
+        parts = argument[1] if name == "BRANCH" else [argument[2]] if name in _REPEATS else _inner(name, argument)
+        if not all(map(_is_local, parts)):
+            return False
+    return True
 
 
 def _heads(tree: Iterable[Any]) -> frozenset[str] | None:

@@ -67,7 +67,9 @@ def is_address(text: str) -> bool:
 _KINDS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool] | None], ...] = (
     (
         "秘密鍵",
-        re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----(?:[A-Za-z0-9+/=\s:,-]{0,20000}-----END [A-Z ]{0,30}KEY-----)?"),
+        re.compile(
+            r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----(?:[A-Za-z0-9+/=\s:,-]{0,20000}-----END [A-Z ]{0,30}KEY-----)?"
+        ),
         None,
     ),
     (
@@ -80,22 +82,32 @@ _KINDS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool] | None], ...] = 
     ),
     (
         "APIキー",
-        re.compile(rf"(?:api[_ -]?key|access[_ -]?key|secret[_ -]?key|access[_ -]?token|APIキー)\s?[:=は]\s?[\"'「]?({_SECRET}{{8,}})", re.I),
+        re.compile(
+            rf"(?:(?:api|access|secret)[_ -]?key|access[_ -]?token|APIキー)\s?[:=は]\s?[\"'「]?({_SECRET}{{8,}})",
+            re.I,
+        ),
         None,
     ),
     (
         "パスワード",
         re.compile(
-            rf"(?:pass(?:word|wd|phrase)?|pwd|パスワード|暗証番号)\s?(?:[:=]|は(?=\s?[\"'「]?[!-~]{{4}}))\s?[\"'「]?({_SECRET}{{4,}})", re.I
+            rf"(?:pass(?:word|wd|phrase)?|pwd|パスワード|暗証番号)\s?(?:[:=]|は(?=\s?[\"'「]?[!-~]{{4}}))\s?[\"'「]?({_SECRET}{{4,}})",
+            re.I,
         ),
         None,
     ),
     (
         "メールアドレス",
-        re.compile(r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})\.)+[A-Za-z]{2,24}(?![A-Za-z0-9])"),
+        re.compile(
+            r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})\.)+[A-Za-z]{2,24}(?![A-Za-z0-9])"
+        ),
         None,
     ),
-    ("口座番号", re.compile(rf"(?:口座(?:番号)?|普通(?:預金)?|当座(?:預金)?)\s?(?:番号)?[:=は]?\s?{_EDGE}([0-9]{{6,8}}){_END}"), None),
+    (
+        "口座番号",
+        re.compile(rf"(?:口座(?:番号)?|普通(?:預金)?|当座(?:預金)?)\s?(?:番号)?[:=は]?\s?{_EDGE}([0-9]{{6,8}}){_END}"),
+        None,
+    ),
     ("カード番号", re.compile(rf"{_EDGE}[2-6][0-9]{{3}}(?:[ -]?[0-9]{{4}}){{3}}{_END}"), is_card_number),
     ("カード番号", re.compile(rf"{_EDGE}3[47][0-9]{{2}}[ -]?[0-9]{{6}}[ -]?[0-9]{{5}}{_END}"), is_card_number),
     ("法人番号", re.compile(rf"{_EDGE}[1-9][0-9]{{12}}{_END}"), is_corporate_number),
@@ -103,7 +115,8 @@ _KINDS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool] | None], ...] = 
     (
         "電話番号",
         re.compile(
-            rf"{_EDGE}(?:\+81[ -]?(?:\(0\))?[1-9]|0[1-9])[0-9]{{0,4}}(?:[ -][0-9]{{1,4}}[ -]|\([0-9]{{1,4}}\))[0-9]{{3,4}}{_END}"
+            rf"{_EDGE}(?:\+81[ -]?(?:\(0\))?[1-9]|0[1-9])[0-9]{{0,4}}"
+            rf"(?:[ -][0-9]{{1,4}}[ -]|\([0-9]{{1,4}}\))[0-9]{{3,4}}{_END}"
             rf"|{_EDGE}\(0[1-9][0-9]{{0,4}}\)[ -]?[0-9]{{1,4}}-[0-9]{{4}}{_END}"
             rf"|{_EDGE}0(?:[5789]0[0-9]{{8}}|120[0-9]{{6}}|800[0-9]{{7}}|[36][0-9]{{8}}){_END}"
             rf"|(?:電話|TEL|携帯|FAX)(?:番号)?\s?[:は]?\s?{_EDGE}(0[1-9][0-9]{{8}}){_END}",

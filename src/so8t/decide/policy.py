@@ -1,4 +1,4 @@
-"""A policy file -> levels, costs, contracts and compiled rules (plan 3.2 policy_state and identity_contract; issue 6.4).
+"""A policy file -> levels, costs, contracts and compiled rules (plan 3.2 policy_state, identity_contract; issue 6.4).
 
 Parsing is pure; whoever reads the file passes its text and its name.
 """
@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from so8t.core.errors import PolicyInvalid
 from so8t.core.types import DECISIONS, Decision, Domain, Levels
-from so8t.decide.patterns import Pattern, compile_pattern, grams
+from so8t.decide.patterns import Pattern, compile_pattern
 from so8t.decide.strict_toml import Table, read_toml, suggestion
 
 MAXIMUM_BYTES = 1_000_000
@@ -102,6 +102,7 @@ class Policy:
     digest: str
     _index: Mapping[str, frozenset[Pattern]] = field(repr=False, compare=False)
     _anywhere: frozenset[Pattern] = field(repr=False, compare=False)
+    _marked: re.Pattern[str] = field(repr=False, compare=False)
 
     def domain(self, domain: Domain | None) -> DomainPolicy:
         """A domain's own section, else that of general."""
@@ -130,10 +131,14 @@ class Policy:
         """The rule of that id; None for the built-in ones (clearance, unreadable)."""
         return next((rule for rule in self.rules if rule.id == id), None)
 
-    def candidates(self, text: str) -> list[Rule]:
-        """Rules whose regexes might all be found in a text; those left out cannot match it."""
+    def is_marked(self, text: str) -> bool:
+        """Whether any marker is found: one search instead of one for each."""
+        return self._marked.search(text) is not None
+
+    def candidates(self, found: Set[str]) -> list[Rule]:
+        """Rules whose regexes might all be found in a text with these grams; those left out cannot match it."""
         possible = set(self._anywhere)
-        for gram in self._index.keys() & grams(text):
+        for gram in self._index.keys() & found:
             possible |= self._index[gram]
         return [rule for rule in self.rules if possible.issuperset(rule.all)]
 
@@ -149,6 +154,7 @@ def parse_policy(text: str, where: str) -> Policy:
     levels = _levels(root)
     words = _words(root.table("words", optional=True))
     rules = _rules(root, words)
+    markers = tuple(_marker(t, levels, words) for t in root.tables("markers"))
     index, anywhere = _indexed(pattern for rule in rules for pattern in rule.all)
     policy = Policy(
         id=root.text("id"),
@@ -158,7 +164,7 @@ def parse_policy(text: str, where: str) -> Policy:
         levels=levels,
         default_clearance=root.choice("default_clearance", str, levels.names),
         disclosure_rules=_disclosure(root.table("disclosure_rules"), levels),
-        markers=tuple(_marker(t, levels, words) for t in root.tables("markers")),
+        markers=markers,
         costs=_costs(root.table("costs")),
         fusion=_fusion(root.table("fusion")),
         thresholds=_thresholds(root.table("thresholds", optional=True)),
@@ -167,6 +173,7 @@ def parse_policy(text: str, where: str) -> Policy:
         digest=hashlib.sha256(encoded).hexdigest(),
         _index=index,
         _anywhere=anywhere,
+        _marked=re.compile("|".join(f"(?:{m.pattern.source})" for m in markers) or r"(?!)", re.IGNORECASE),
     )
     root.close()
     return policy
@@ -295,9 +302,7 @@ def _rule_domains(table: Table) -> frozenset[Domain]:
     return frozenset(Domain(name) for name in names)
 
 
-def _patterns(
-    table: Table, key: str, default: tuple[str, ...] | None, words: Mapping[str, str]
-) -> tuple[Pattern, ...]:
+def _patterns(table: Table, key: str, default: tuple[str, ...] | None, words: Mapping[str, str]) -> tuple[Pattern, ...]:
     return tuple(_compiled(table, key, source, words) for source in table.texts(key, default))
 
 

@@ -1,7 +1,8 @@
 """What a text says once its disguises are taken off (issue 6.5): each view is judged as the text it is (LABELS.md).
 
 raw -> normal -> decoded -> joined, each made from the one before; kana and romaji are further readings of the last.
-A view equal to the one it was made from is left out. Base32, base85, archives and ciphers other than ROT13 are not read.
+A view equal to the one it was made from is left out. Base32, base85, archives and other ciphers than ROT13
+are not read.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from urllib.parse import unquote_to_bytes
 
 from so8t.core.text import INVISIBLE, nfkc
+from so8t.decide.romaji import romaji_to_hiragana
 
 MAXIMUM_DEPTH = 3
 MAXIMUM_DECODED = 64 << 10
@@ -37,28 +40,38 @@ _CONFUSABLE = str.maketrans(
     "aeopcyxijsdqwhlABEKMHOPCTYXIJSoavpikABEZHIKMNOPTYX",
 )
 
-_CODED = re.compile(r"[A-Za-z0-9+/_-]{8}|%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|&#|(?:[0-9A-Fa-f]{2}[ :]){5}|[A-Za-z] [A-Za-z]")
+_CODED = re.compile(
+    r"[A-Za-z0-9+/_-]{8}|%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|&#|(?:[0-9A-Fa-f]{2}[ :]){5}|[A-Za-z] [A-Za-z]"
+)
 _PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _ESCAPE = re.compile(r"\\u[0-9A-Fa-f]{4}|&#(?:[0-9]{1,7}|[xX][0-9A-Fa-f]{1,6});")
-_HEX = re.compile(r"(?<![0-9A-Za-z])(?:0x)?((?:[0-9A-Fa-f]{2}){6,}|[0-9A-Fa-f]{2}(?:[ :][0-9A-Fa-f]{2}){5,})(?![0-9A-Za-z])")
+_HEX = re.compile(
+    r"(?<![0-9A-Za-z])(?:0x)?((?:[0-9A-Fa-f]{2}){6,}|[0-9A-Fa-f]{2}(?:[ :][0-9A-Fa-f]{2}){5,})(?![0-9A-Za-z])"
+)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}(?:\n[A-Za-z0-9+/_-]{8,})*={0,2}")
 _LATIN_RUN = re.compile(r"[A-Za-z](?:[A-Za-z ,.'!?-]{8,})[A-Za-z]")
 _DIGEST_LENGTHS = frozenset({32, 40, 56, 64, 96, 128})
 # The commonest letter pairs of English and of romaji: half of the pairs of real text, a fourteenth of random ones.
-_PAIRS = frozenset(
+_COMMON_PAIRS = (
     "th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io le ve co me de hi ri ro ic "
     "ne ea ra ce li ch ll be ma si om ur ka ki ku ke ko sa su so sh ta ts na ni no mi mu mo ya yu yo ru wo ga gi da do "
-    "ba bu ji ho yo ai ei oi uu".split()
+    "ba bu ji ho yo ai ei oi uu"
 )
+_PAIRS = frozenset(_COMMON_PAIRS.split())
 
 _SEPARATOR = r"[ \t\u3000\n./・·•･,、|*_+~-]{1,2}"
 _SPLIT_JA = re.compile(f"(?<![{_JA}])[{_JA}](?:{_SEPARATOR}[{_JA}](?![{_JA}])){{2,}}")
 _SPLIT_LATIN = re.compile(r"(?<![A-Za-z])[a-z](?:[ ./_*-][a-z](?![A-Za-z])){4,}")
-_SPLIT_HINT = re.compile(f"(?:{_SEPARATOR}[{_JA}]){{2}}{_SEPARATOR}|[ ./_*-][a-z][ ./_*-][a-z][ ./_*-]|^[{_JA}]{_SEPARATOR}[{_JA}]{_SEPARATOR}")
+_SPLIT_HINT = re.compile(
+    f"(?:{_SEPARATOR}[{_JA}]){{2}}{_SEPARATOR}|^[{_JA}]{_SEPARATOR}[{_JA}]{_SEPARATOR}"
+    r"|[ ./_*-][a-z][ ./_*-][a-z][ ./_*-]"
+)
 _NOT_JA = re.compile(f"[^{_JA}]+")
 _NOT_LATIN = re.compile(r"[^a-z]+")
 # Days, ranks, seasons and compass points are listed one by one in ordinary text.
-_LISTED = frozenset("月火水木金土日祝甲乙丙丁戊上中下大小左右前後春夏秋冬東西南北男女有無可否朝昼夕夜晩優良不一二三四五六七八九十")
+_LISTED = frozenset(
+    "月火水木金土日祝甲乙丙丁戊上中下大小左右前後春夏秋冬東西南北男女有無可否朝昼夕夜晩優良不一二三四五六七八九十"
+)
 
 _KATAKANA = re.compile(r"[ァ-ヶヽヾ]")
 _GAP = re.compile(r"(?<=[ぁ-ゖー])[ \u3000]+(?=[ぁ-ゖー])")
@@ -232,7 +245,9 @@ def is_language(text: str) -> bool:
         return False  # a further layer, not a word
     japanese = len(_JAPANESE.findall(text))
     latin = sum(c.isascii() and (c.isalpha() or c == " ") for c in text)
-    return japanese * 3 >= len(text) or (japanese > 0 and japanese + latin >= len(text) * 0.6) or latin >= len(text) * 0.8
+    return (
+        japanese * 3 >= len(text) or (japanese > 0 and japanese + latin >= len(text) * 0.6) or latin >= len(text) * 0.8
+    )
 
 
 def is_opaque(segment: str) -> bool:
@@ -242,7 +257,7 @@ def is_opaque(segment: str) -> bool:
     if re.fullmatch(r"[0-9a-fA-F]+", segment):
         return len(segment) not in _DIGEST_LENGTHS
     kinds = ["u" if c.isupper() else "l" if c.islower() else "d" for c in segment]
-    turns = sum(a != b for a, b in zip(kinds, kinds[1:], strict=False))
+    turns = sum(a != b for a, b in pairwise(kinds))
     # camelCase and paths turn at a third of their letters, random base64 at 0.63
     return len(set(kinds)) == 3 and turns >= 0.42 * (len(segment) - 1)
 
@@ -258,7 +273,7 @@ def _decode_rot13(run: str, budget: _Budget) -> str:
 def _pair_share(text: str) -> float:
     """Share of the neighbouring letters that are common pairs; 0 for fewer than eight pairs."""
     lower = text.lower()
-    pairs = [a + b for a, b in zip(lower, lower[1:], strict=False) if a.isalpha() and b.isalpha()]
+    pairs = [a + b for a, b in pairwise(lower) if a.isalpha() and b.isalpha()]
     return sum(p in _PAIRS for p in pairs) / len(pairs) if len(pairs) >= 8 else 0.0
 
 
@@ -280,54 +295,3 @@ def to_hiragana(text: str) -> str:
     if _KATAKANA.search(text):
         text = text.translate(_TO_HIRAGANA)
     return _GAP.sub("", text) if _GAP.search(text) else text
-
-
-def _romaji_table() -> dict[str, str]:
-    """Hepburn and Kunrei syllables -> hiragana."""
-    rows = {
-        "": "あいうえお", "k": "かきくけこ", "s": "さしすせそ", "t": "たちつてと", "n": "なにぬねの", "h": "はひふへほ",
-        "m": "まみむめも", "r": "らりるれろ", "g": "がぎぐげご", "z": "ざじずぜぞ", "d": "だぢづでど", "b": "ばびぶべぼ",
-        "p": "ぱぴぷぺぽ",
-    }  # fmt: skip
-    table = {c + v: kana[i] for c, kana in rows.items() for i, v in enumerate("aiueo")}
-    table |= {"ya": "や", "yu": "ゆ", "yo": "よ", "wa": "わ", "wo": "を", "shi": "し", "chi": "ち", "tsu": "つ", "fu": "ふ"}
-    table |= {"ji": "じ", "dzu": "づ", "fa": "ふぁ", "fi": "ふぃ", "fe": "ふぇ", "fo": "ふぉ", "ti": "ち", "di": "でぃ"}
-    for stem, kana in {"k": "き", "s": "し", "t": "ち", "n": "に", "h": "ひ", "m": "み", "r": "り", "g": "ぎ", "z": "じ", "b": "び", "p": "ぴ"}.items():
-        table |= {stem + "ya": kana + "ゃ", stem + "yu": kana + "ゅ", stem + "yo": kana + "ょ"}
-    for stem, kana in {"sh": "し", "ch": "ち", "j": "じ", "jy": "じ"}.items():
-        table |= {stem + "a": kana + "ゃ", stem + "u": kana + "ゅ", stem + "o": kana + "ょ", stem + "e": kana + "ぇ"}
-    return table
-
-
-_ROMAJI = _romaji_table()
-_SYLLABLE = "|".join(sorted(_ROMAJI, key=len, reverse=True))
-_ROMAJI_WORD = re.compile(rf"(?:(?:([kstcpgzdbjmrhfw])(?=\1)|t(?=ch))?(?:{_SYLLABLE})|n'|n(?![aiueoy])|m(?=[bp])|-)+", re.I)
-_ROMAJI_PART = re.compile(rf"{_SYLLABLE}|n'?|.", re.S)
-_MACRON = str.maketrans({"ā": "aa", "ī": "ii", "ū": "uu", "ē": "ei", "ō": "ou", "â": "aa", "î": "ii", "û": "uu", "ê": "ei", "ô": "ou"})
-_LATIN_WORD = re.compile(r"[A-Za-z'-]+")
-
-
-def romaji_to_hiragana(text: str) -> str:
-    """A text that is mostly romaji Japanese, in hiragana; any other text as it is."""
-    letters = sum(len(word) for word in _LATIN_WORD.findall(text))
-    if letters < 8 or letters * 2 < len(text):
-        return text
-    text = text.translate(_MACRON)
-    words = _LATIN_WORD.findall(text)
-    spoken = sum(len(word) for word in words if _ROMAJI_WORD.fullmatch(word))
-    if spoken < 0.75 * sum(map(len, words)):
-        return text
-    spoken_text = _LATIN_WORD.sub(lambda m: _speak(m.group()) if _ROMAJI_WORD.fullmatch(m.group()) else m.group(), text)
-    return _GAP.sub("", spoken_text)
-
-
-def _speak(word: str) -> str:
-    return "".join(_kana_of(part) for part in _ROMAJI_PART.findall(word.lower()))
-
-
-def _kana_of(part: str) -> str:
-    if part in _ROMAJI:
-        return _ROMAJI[part]
-    if part in ("n", "n'", "m"):
-        return "ん"
-    return "ー" if part == "-" else "っ"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from so8t.core.text import sentences
 from so8t.core.types import DECISIONS, Decision, Domain, Opinion, Request
 from so8t.decide.clearance import clearance_opinion
+from so8t.decide.patterns import Pattern, grams
 from so8t.decide.policy import CLEARANCE_RULE, UNREADABLE_RULE, Policy, Rule
 from so8t.decide.views import View, views
 
@@ -41,8 +42,9 @@ def matched_rules(readings: Sequence[View], policy: Policy, domain: Domain | Non
     """Rules found in any view, each once, in the order of the policy."""
     found: dict[str, Match] = {}
     for view in readings:
-        for rule in policy.candidates(view.text):
-            if rule.id not in found and rule.concerns(domain) and _found(rule, view.text):
+        search = _Search(view.text)
+        for rule in policy.candidates(search.grams):
+            if rule.id not in found and rule.concerns(domain) and search.holds(rule):
                 found[rule.id] = Match(rule, view.kind)
     return tuple(found[rule.id] for rule in policy.rules if rule.id in found)
 
@@ -70,10 +72,7 @@ def rule_opinion(request: Request, policy: Policy) -> Opinion:
     floor = max(floors, key=lambda d: d.severity, default=None)
     probabilities = _probabilities(matches, floors)
     decision = max(DECISIONS, key=lambda d: (probabilities[d], d.severity))
-    if clearance and clearance.decision is decision:
-        reason = clearance.reason
-    else:
-        reason = _reason(decision, matches)
+    reason = clearance.reason if clearance and clearance.decision is decision else _reason(decision, matches)
     return Opinion("rule", decision, probabilities, tuple(ids), reason, _since(began), floor=floor)
 
 
@@ -81,28 +80,55 @@ def _since(began: float) -> float:
     return (time.perf_counter() - began) * 1000.0
 
 
-def _found(rule: Rule, text: str) -> bool:
-    return any(_holds(rule, unit) for unit in _units(rule, text))
+class _Search:
+    """One view being searched. Rules share word lists, so what was searched once in a stretch is remembered."""
+
+    __slots__ = ("_sentences", "_whole", "grams")
+
+    def __init__(self, text: str) -> None:
+        self.grams = grams(text)
+        self._whole = _Stretch(text, self.grams)
+        self._sentences: list[_Stretch] | None = None
+
+    def holds(self, rule: Rule) -> bool:
+        """Whether all and none of a rule hold in one sentence, or in the text."""
+        if rule.scope == "text":
+            return self._whole.holds(rule)
+        if not all(self._whole.may_hold(pattern) for pattern in rule.all):
+            return False
+        if self._sentences is None:
+            self._sentences = [_Stretch(p, self.grams) for s in sentences(self._whole.text) for p in _pieces(s)]
+        return any(stretch.holds(rule) for stretch in self._sentences)
 
 
-def _units(rule: Rule, text: str) -> Iterator[str]:
-    """The stretches of text within which all of a rule must be found."""
-    if rule.scope == "text" or len(text) <= OVERLAP and not _has_end(text):
-        yield text
-        return
-    for sentence in sentences(text):
-        yield from _pieces(sentence)
+class _Stretch:
+    """A stretch of text and which patterns are known to be in it; `present` are the grams of its view."""
 
+    __slots__ = ("_known", "_lower", "_present", "text")
 
-def _has_end(text: str) -> bool:
-    return any(mark in text for mark in "。！？!?\n")
+    def __init__(self, text: str, present: Set[str]) -> None:
+        lower = text.lower()
+        self.text = text
+        self._lower = lower if len(lower) == len(text) else None
+        self._present = present
+        self._known: dict[Pattern, bool] = {}
 
+    def holds(self, rule: Rule) -> bool:
+        return all(map(self._found, rule.all)) and not any(map(self._found, rule.none))
 
-def _holds(rule: Rule, unit: str) -> bool:
-    pieces = list(_pieces(unit))
-    return all(any(p.found(piece) for piece in pieces) for p in rule.all) and not any(
-        p.found(piece) for p in rule.none for piece in pieces
-    )
+    def may_hold(self, pattern: Pattern) -> bool:
+        """False only where no part of the stretch can match."""
+        return not pattern.local or pattern.heads is None or self._found(pattern)
+
+    def _found(self, pattern: Pattern) -> bool:
+        if (known := self._known.get(pattern)) is None:
+            known = self._known[pattern] = self._search(pattern)
+        return known
+
+    def _search(self, pattern: Pattern) -> bool:
+        if pattern.heads is None or self._lower is None:
+            return any(map(pattern.found, _pieces(self.text)))
+        return pattern.found_at(self.text, self._lower, pattern.heads & self._present)
 
 
 def _pieces(text: str) -> Iterator[str]:

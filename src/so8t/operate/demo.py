@@ -9,7 +9,8 @@ from typing import Any
 from so8t.core import signing
 from so8t.core.errors import BundleUnproven, LedgerBroken
 from so8t.core.files import read_jsonl, write_json
-from so8t.core.ledger import Ledger, verify
+from so8t.core.ledger import Ledger
+from so8t.core.ledger_verify import verify
 from so8t.core.packaged import packaged
 from so8t.core.run import StageContext
 from so8t.core.types import Decision, Reply, Request

@@ -1,6 +1,6 @@
 """card.json -> one self-contained HTML page in Japanese and English (plan 7.3, SPEC P8).
 
-No script, no outside asset; a Content-Security-Policy of its own allows nothing but the page's one style sheet, by hash.
+No script, no outside asset; its own Content-Security-Policy allows nothing but the page's one style sheet, by hash.
 Everything a card holds is text to be escaped, whatever its type; what is missing is left out, never guessed.
 """
 
@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 
 from so8t.core.errors import RecordInvalid
 from so8t.report.figures import NONE, Words, count, size
-from so8t.report.reading import mapping, mappings, matrix, moment, speed, texts
+from so8t.report.reading import confusion_counts, mapping, mappings, moment, plain, speed, texts
 from so8t.report.sections import (
     breakdown,
     budget,
@@ -100,7 +100,7 @@ def _view(card: Mapping[str, Any], first: str) -> dict[str, Any]:
     deployed, result, split = deployed_result(card)
     verdict = verdict_of(card)
     view: dict[str, Any] = {
-        "name": str(card["name"]),
+        "name": plain(card["name"]),
         "demo": bool(card.get("demo")),
         "verdict": verdict,
         "verdict_words": VERDICTS[verdict],
@@ -151,7 +151,7 @@ def verdict_of(card: Mapping[str, Any]) -> str:
 def _policy_label(card: Mapping[str, Any]) -> str:
     policy = mapping(card["policy"])
     label = mapping(card.get("thresholds")).get("label") or policy.get("label") or policy.get("id") or NONE
-    return str(label)
+    return plain(label)
 
 
 def _statement(card: Mapping[str, Any], verdict: str) -> Words:
@@ -173,7 +173,7 @@ def _statement(card: Mapping[str, Any], verdict: str) -> Words:
 
 def _plainly(result: Mapping[str, Any]) -> list[Words]:
     """Natural frequencies, the form of these figures that people misread least."""
-    matrix = matrix(result)
+    matrix = confusion_counts(result)
     if not matrix:
         return []
     (aa, ae, ad), (ea, ee, ed), (da, de, dd) = matrix
@@ -241,7 +241,7 @@ def _facts(card: Mapping[str, Any], deployed: str) -> list[tuple[Words, str]]:
     file = next((f for f in mappings(card.get("files")) if f.get("quantisation") == deployed), {})
     model = mapping(card.get("model"))
     facts = [
-        (Words("プロファイル", "Profile"), str(card["profile"])),
+        (Words("プロファイル", "Profile"), plain(card["profile"])),
         (Words("パラメータ数", "Parameters"), count(model.get("parameters"))),
         (Words("運用形式", "Deployed as"), deployed or NONE),
         (Words("大きさ", "Size"), size(file.get("bytes"))),

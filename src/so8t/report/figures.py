@@ -73,17 +73,15 @@ FIGURES: dict[str, Figure] = {
         ),
         Figure(
             "allow_f1", Words("許可判定の F1", "ALLOW F1"), ("f1", "ALLOW"), "higher", plan=0.7,
-            meaning=Words("許可判定の適合率と再現率の調和平均", "Harmonic mean of precision and recall of ALLOW"),
+            meaning=Words("適合率と再現率の調和平均", "Harmonic mean of precision and recall"),
         ),
         Figure(
             "escalate_f1", Words("人へ回す判定の F1", "ESCALATE F1"), ("f1", "ESCALATE"), "higher", plan=0.7,
-            meaning=Words(
-                "人へ回す判定の適合率と再現率の調和平均", "Harmonic mean of precision and recall of ESCALATE"
-            ),
+            meaning=Words("適合率と再現率の調和平均", "Harmonic mean of precision and recall"),
         ),
         Figure(
             "deny_f1", Words("拒否判定の F1", "DENY F1"), ("f1", "DENY"), "higher", plan=0.9,
-            meaning=Words("拒否判定の適合率と再現率の調和平均", "Harmonic mean of precision and recall of DENY"),
+            meaning=Words("適合率と再現率の調和平均", "Harmonic mean of precision and recall"),
         ),
         Figure(
             "macro_f1", Words("マクロ F1", "Macro F1"), ("f1", "macro"), "higher", plan=0.75,

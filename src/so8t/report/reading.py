@@ -41,7 +41,7 @@ def plain(value: Any) -> str:
     return NONE if value is None else str(value)
 
 
-def matrix(result: Mapping[str, Any]) -> list[list[int]]:
+def confusion_counts(result: Mapping[str, Any]) -> list[list[int]]:
     """The 3 x 3 counts, or [] for anything else."""
     rows = result.get("confusion")
     if not isinstance(rows, Sequence) or len(rows) != len(DECISION_WORDS):
@@ -52,7 +52,7 @@ def matrix(result: Mapping[str, Any]) -> list[list[int]]:
     return [[round(v or 0) for v in row] for row in values]
 
 
-def bins(value: Any) -> list[Bin]:
+def reliability_bins(value: Any) -> list[Bin]:
     """Bins that hold something; an empty bin has no confidence and no accuracy."""
     found = []
     for b in mappings(value):

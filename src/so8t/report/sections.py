@@ -18,6 +18,7 @@ from so8t.report.figures import (
     FIGURES,
     JUDGE_WORDS,
     NONE,
+    SMALL_SAMPLE,
     STAGE_WORDS,
     Figure,
     Words,
@@ -33,7 +34,7 @@ from so8t.report.figures import (
     size,
     unknown_figure,
 )
-from so8t.report.reading import bins, interval, mapping, mappings, matrix, moment, plain
+from so8t.report.reading import confusion_counts, interval, mapping, mappings, moment, plain, reliability_bins
 
 MAIN_FIGURES = tuple(name for name in FIGURES if name not in {"ece", "brier", "nll"})
 PLAN_LOGIT, PLAN_KL = 1e-5, 1e-6
@@ -46,6 +47,12 @@ MODEL_WORDS = {
     "hidden_size": Words("隠れ次元", "Hidden size"),
     "vocab_size": Words("語彙", "Vocabulary"),
 }
+CHECK_WORDS = {
+    "model": Words("モデル全体", "whole model"),
+    "layers": Words("層ごと", "layer by layer"),
+    "norm": Words("長さの保存", "norm preserved"),
+}
+WEIGHT_CHECKS = frozenset({"layers", "norm"})
 MACHINE_WORDS = {
     "cpu": Words("CPU"),
     "cores": Words("コア", "Cores"),
@@ -56,9 +63,10 @@ MACHINE_WORDS = {
 
 
 def threshold_rows(card: Mapping[str, Any], result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the policy demands, as judged by prove; the interval is shown only if it belongs to the judged value."""
     rows = []
     for row in mappings(mapping(card.get("thresholds")).get("rows")):
-        name, passed = str(row.get("name", "")), row.get("passed") is True
+        name, passed = plain(row.get("name", "")), row.get("passed") is True
         value, bound = number(row.get("value")), number(row.get("bound"))
         f = figure(name) or unknown_figure(name, value, bound, passed)
         found = measured(result, f.path) if f.path else {}
@@ -88,8 +96,9 @@ def _meets(f: Figure, value: float) -> bool:
 
 
 def decisions(result: Mapping[str, Any], first: str) -> dict[str, Any]:
+    """Confusion matrix and every figure of the deployed file with interval and n (plan 7.3, 9.2)."""
     rows = _figure_rows(result, MAIN_FIGURES)
-    matrix = matrix(result)
+    matrix = confusion_counts(result)
     svg = Markup(plots.confusion_matrix(matrix, first=first)) if matrix else ""
     return {"rows": rows, "matrix": svg, "n": count(result.get("n"))} if rows or svg else {}
 
@@ -113,8 +122,9 @@ def _figure_rows(result: Mapping[str, Any], names: Iterable[str]) -> list[dict[s
 
 
 def calibration(card: Mapping[str, Any], deployed: str, result: Mapping[str, Any], first: str) -> dict[str, Any]:
+    """Temperature, errors and reliability before and after (SPEC P3)."""
     ece = mapping(result.get("ece"))
-    bins = bins(ece.get("bins_before")), bins(ece.get("bins_after"))
+    bins = reliability_bins(ece.get("bins_before")), reliability_bins(ece.get("bins_after"))
     of_file = mapping(mapping(card.get("results")).get(deployed))
     rows = [
         (Words("ECE 調整前", "ECE before"), decimal(ece.get("before"))),
@@ -130,6 +140,7 @@ def calibration(card: Mapping[str, Any], deployed: str, result: Mapping[str, Any
 
 
 def breakdown(result: Mapping[str, Any], first: str) -> list[dict[str, Any]]:
+    """One bar chart a grouping, best group first."""
     overall = measured(result, ("accuracy",)).get("value")
     groups = (
         ("per_domain", Words("分野ごとの正解率", "Accuracy by domain"), DOMAIN_WORDS),
@@ -157,7 +168,7 @@ def _bar(words: Words, part: Mapping[str, Any]) -> plots.Bar | None:
 
 
 def _group_notes(key: str, rows: Sequence[plots.Bar], parts: Mapping[str, Any]) -> list[Words]:
-    small = [b for b in rows if b.n is not None and b.n < plots.SMALL_SAMPLE]
+    small = [b for b in rows if b.n is not None and b.n < SMALL_SAMPLE]
     notes = []
     if small:
         notes.append(
@@ -182,6 +193,7 @@ def _abstained(n: float) -> str:
 
 
 def quantisations(card: Mapping[str, Any], deployed: str) -> dict[str, Any]:
+    """Every quantisation as a column, every figure that any of them has as a row (SPEC P6)."""
     results = mapping(card.get("results"))
     files = {str(f.get("quantisation", f.get("name", ""))): f for f in mappings(card.get("files"))}
     names = list(dict.fromkeys([*files, *map(str, results)]))
@@ -208,20 +220,23 @@ def _test_of(result: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def burnin(burnin: Mapping[str, Any]) -> dict[str, Any]:
+    """The checks of the fold with the plan's 1e-5 and 1e-6 beside them (SPEC P1).
+
+    The plan's two figures are about logits, so they do not apply to the checks of weights ("layers", "norm").
+    """
     rows = []
     for check in mappings(burnin.get("checks")):
         logit, kl = number(check.get("max_logit_difference")), number(check.get("kl"))
-        met = check.get("plan_target_met")
-        if not isinstance(met, bool):
-            met = None if logit is None or kl is None else logit < PLAN_LOGIT and kl < PLAN_KL
+        name = plain(check.get("name", ""))
+        whole = name not in WEIGHT_CHECKS and logit is not None and kl is not None
         rows.append(
             {
-                "name": str(check.get("name", "")),
-                "precision": str(check.get("precision", "")),
+                "name": CHECK_WORDS.get(name, Words(name)),
+                "precision": plain(check.get("precision", "")),
                 "logit": scientific(logit),
                 "floor": scientific(check.get("floor")),
-                "kl": scientific(kl),
-                "plan_met": met,
+                "kl": scientific(kl) if whole else NONE,
+                "plan_met": (logit or 0.0) < PLAN_LOGIT and (kl or 0.0) < PLAN_KL if whole else None,
                 "passed": check.get("passed") is True,
             }
         )
@@ -257,8 +272,9 @@ def parity(parity: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def training(training: Mapping[str, Any], first: str) -> dict[str, Any]:
+    """Facts and curves of training (plan chapter 4)."""
     weights = {"average": Words("平均(SWA)", "average (SWA)"), "last": Words("最後の値", "last step")}
-    chosen = str(training.get("weights", NONE))
+    chosen = plain(training.get("weights"))
     rows: list[tuple[Words, Words]] = [
         (Words("ステップ", "Steps"), Words(count(training.get("steps")))),
         (Words("時間", "Time"), Words(seconds(training.get("seconds")))),
@@ -300,6 +316,7 @@ def _phases(history: Sequence[Mapping[str, Any]]) -> list[plots.Mark]:
 
 
 def data(card: Mapping[str, Any]) -> dict[str, Any]:
+    """What it was trained and measured on, under which licences, and what validation warned of."""
     data = mapping(card.get("data"))
     splits = {
         "train": Words("学習", "train"),
@@ -334,12 +351,13 @@ def _warnings(value: Any) -> list[Words]:
 
 
 def budget(card: Mapping[str, Any], first: str) -> dict[str, Any]:
+    """Seconds of every stage against its budget."""
     stages, rows = [], []
     for row in mappings(card.get("budget")):
         spent, limit = number(row.get("seconds")), number(row.get("budget"))
         if spent is None:
             continue
-        name = str(row.get("stage", ""))
+        name = plain(row.get("stage", ""))
         words = STAGE_WORDS.get(name, Words(name))
         stages.append(plots.Stage(words, spent, limit))
         over = limit is not None and spent > limit
@@ -348,9 +366,10 @@ def budget(card: Mapping[str, Any], first: str) -> dict[str, Any]:
 
 
 def origin(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Exactly which bundle and policy this card is about, and on what machine it was measured."""
     policy = mapping(card["policy"])
     digests = [
-        (Words("バンドルの中身", "Bundle payload"), str(card["payload_digest"])),
+        (Words("バンドルの中身", "Bundle payload"), plain(card["payload_digest"])),
         (Words("方針", "Policy"), plain(policy.get("digest", NONE))),
     ]
     facts = [

@@ -59,7 +59,8 @@ def document(width: float, height: float, title: Words | str, note: Words, body:
     key = hashlib.sha256((heading + inner).encode("utf-8", "replace")).hexdigest()[:10]
     return (
         f'<svg xmlns="{SVG_NAMESPACE}" viewBox="0 0 {_n(width)} {_n(height)}" '
-        f'width="{_n(width)}" height="{_n(height)}" role="img" aria-labelledby="t{key} d{key}" font-family={quoteattr(FONT)} '
+        f'width="{_n(width)}" height="{_n(height)}" role="img" aria-labelledby="t{key} d{key}" '
+        f"font-family={quoteattr(FONT)} "
         f'font-variant-numeric="tabular-nums">'
         f'<title id="t{key}">{clean(heading)}</title>'
         f'<desc id="d{key}">{clean(note.plain(first))}</desc>{inner}</svg>'
@@ -75,7 +76,7 @@ def text(
     if len(pairs) == 1:
         inner = clean(pairs[0][1])
     else:
-        looks = ("", f' font-size="{_n(size - 1.5)}" fill-opacity="0.8"')
+        looks = ("", f' font-size="{_n(size - 1.5)}" fill-opacity="0.9"')
         inner = " ".join(
             f'<tspan class="{lang}" lang="{lang}"{look}>{clean(part)}</tspan>'
             for (lang, part), look in zip(pairs, looks, strict=True)

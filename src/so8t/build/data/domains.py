@@ -13,7 +13,7 @@ from so8t.core.text import sentences
 from so8t.core.types import Domain
 from so8t.decide.domain import BUCKETS, DOMAINS, DomainModel, features
 
-STEPS = 120
+STEPS = 25
 PENALTY = 2e-5
 HELD_OUT = 8  # one in so many texts is kept for calibration
 

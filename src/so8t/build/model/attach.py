@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,13 +77,13 @@ def attach(model: Any, lora: LoraConfig, gate: GateConfig) -> GatedModel:
     """LoRA first, then the gates behind it, so that a gate turns what base and LoRA give together."""
     config = model.config
     targets = lora_targets(model, lora.targets)
-    peft = get_peft_model(
-        model,
-        PeftConfig(
-            r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, bias="none",
-            task_type="CAUSAL_LM",
-        ),
+    settings = PeftConfig(
+        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, bias="none",
+        task_type="CAUSAL_LM",
     )  # fmt: skip
+    with warnings.catch_warnings():  # peft 0.21 reads a name that transformers 5 renamed
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        peft = get_peft_model(model, settings)
     rotations = _gates(peft, config, gate) if gate.enabled else None
     expected = lora_parameters(model, targets, lora.rank)
     found = sum(p.numel() for n, p in peft.named_parameters() if "lora_" in n)

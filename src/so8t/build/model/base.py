@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, Phi3Config, Phi3ForCausalLM, PreTrainedTokenizerFast
 
 from so8t.build.model.losses import smoothed_cross_entropy
@@ -96,11 +98,15 @@ def load_causal(folder: Path, dtype: torch.dtype, quantization: str = "none") ->
     if quantization != "none":
         extra = {"quantization_config": _quantization(quantization, dtype), "device_map": {"": torch.cuda.current_device()}}
     try:
-        return AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True, **extra
-        )
-    except (OSError, ValueError, KeyError) as error:
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True,
+            output_loading_info=True, **extra,
+        )  # fmt: skip
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, StrictDataclassError) as error:
         raise BaseUnusable(where=folder, detail=str(error).splitlines()[0]) from error
+    if missing := sorted(found["missing_keys"]):  # transformers would fill them with random numbers
+        raise BaseUnusable(where=folder, detail=f"missing {missing[0]} (+{len(missing) - 1})")
+    return model
 
 
 def _quantization(kind: str, dtype: torch.dtype) -> Any:

@@ -57,7 +57,8 @@ def rotate(x: Tensor, r: Tensor) -> Tensor:
     """y_block = R x_block. x [..., blocks * 8], r [blocks, 8, 8] -> the shape and dtype of x."""
     blocks = r.shape[0]
     xb = x.reshape(-1, blocks, BLOCK).transpose(0, 1)
-    y = torch.bmm(xb, r.to(x.dtype).mT)
+    with torch.autocast(x.device.type, enabled=False):  # autocast would return bf16 for an fp32 x
+        y = torch.bmm(xb, r.to(x.dtype).mT)
     return y.transpose(0, 1).reshape(x.shape)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from so8t.core.errors import CheckpointBroken
+from so8t.core.errors import CheckpointBroken, DataError
 from so8t.core.files import commit_folder, fresh_folder, hash_folder, read_json, write_json
 from so8t.core.types import canonical_json
 
@@ -53,12 +54,19 @@ def load(path: Path) -> State:
     """Raises CheckpointBroken when any byte differs from what was saved."""
     if not (path / HASHES).is_file():
         raise CheckpointBroken(where=path, detail=HASHES)
-    listing = read_json(path / HASHES)
-    if hash_folder(path, frozenset({HASHES})) != listing["files"] or _digest(listing["files"]) != listing["digest"]:
+    try:
+        listing = read_json(path / HASHES)
+        whole = hash_folder(path, frozenset({HASHES})) == listing["files"] and _digest(listing["files"]) == listing["digest"]
+    except (DataError, KeyError, TypeError) as error:
+        raise CheckpointBroken(where=path, detail=HASHES) from error
+    if not whole:
         raise CheckpointBroken(where=path, detail="sha256")
     facts = read_json(path / "state.json")
     average = path / "average.safetensors"
-    optimizer = torch.load(path / "optimizer.pt", weights_only=True)  # no code is ever unpickled
+    try:
+        optimizer = torch.load(path / "optimizer.pt", weights_only=True)  # no code is ever unpickled
+    except pickle.UnpicklingError as error:
+        raise CheckpointBroken(where=path / "optimizer.pt", detail="weights_only") from error
     return State(
         step=facts["step"],
         parameters=load_file(path / "parameters.safetensors"),

@@ -211,7 +211,8 @@ class Trainer:
         if state.facts["steps"] != self.steps or set(state.parameters) != set(parameters):
             raise checkpoint.CheckpointBroken(where=self.work, detail="made for other data or another model")
         copy_into(parameters, state.parameters)
-        self.average.mean, self.average.count = state.average, state.average_count
+        self.average.mean = {n: t.to(parameters[n].device) for n, t in state.average.items()}
+        self.average.count = state.average_count
         self.optimizer.load_state_dict(state.optimizer)
         torch.set_rng_state(state.random)
         self._truncate_history(state.step)

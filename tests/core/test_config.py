@@ -1,0 +1,162 @@
+"""so8t.toml: every mistake is one error with file and line, and nothing unknown is ever ignored."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from so8t.core.config import Config, TrainConfig, differences, load_config, profile_names
+from so8t.core.errors import ConfigKeyUnknown, ConfigUnreadable, ConfigValueInvalid, ProfileUnknown
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "so8t.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_packaged_profile_loads(name: str) -> None:
+    config = load_config(name)
+    assert config.profile == name
+    assert json.dumps(config.section("train"))  # plain JSON values
+    assert config.prove.deploy in config.export.quantisations
+
+
+def test_the_profiles_that_the_issue_names() -> None:
+    assert {"tiny", "micro", "phi4-mini-12gb"} <= set(profile_names())
+    big = load_config("phi4-mini-12gb")
+    assert (big.train.lora.rank, big.train.lora.alpha, big.train.learning_rate) == (64, 128, 2e-4)  # plan 4.1
+    assert load_config().profile == "tiny"
+
+
+def test_rows_of_the_tiny_model_are_divisible_by_256() -> None:
+    """Q4_K_M means something only then."""
+    for name in ("tiny", "micro"):
+        base = load_config(name).base
+        assert base.hidden_size % 256 == 0 and base.intermediate_size % 256 == 0
+
+
+def test_overlay_keeps_what_it_does_not_name(tmp_path: Path) -> None:
+    path = written(tmp_path, 'profile = "micro"\n[train]\nlearning_rate = 1\n[train.lora]\nrank = 2\n')
+    config, plain = load_config(path=path), load_config("micro")
+    assert config.train.lora == dataclasses.replace(plain.train.lora, rank=2)
+    assert config.train == dataclasses.replace(plain.train, learning_rate=1.0, lora=config.train.lora)
+    assert isinstance(config.train.learning_rate, float)
+    assert config == dataclasses.replace(plain, train=config.train)
+
+
+def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, 'profile = "micro"\nthreads = 3\n')
+    config = load_config("tiny", path)
+    assert (config.profile, config.threads, config.base.vocab_size) == ("tiny", 3, load_config("tiny").base.vocab_size)
+
+
+def test_lists_are_replaced(tmp_path: Path) -> None:
+    path = written(tmp_path, '[collect]\nsources = ["a", "b"]\n')
+    assert load_config("micro", path).collect.sources == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("threads = 2\ntrian = 1\n", 2, ["trian", "train"]),
+        ("[train]\nepochs = 1.0\nlearning_rte = 1.0\n", 3, ["train.learning_rte", "learning_rate"]),
+        ("[train]\n\n[train.lora]\nrnak = 3\n", 4, ["train.lora.rnak", "rank"]),
+        ("[colect]\nsources = []\n", 1, ["colect", "collect"]),
+    ],
+)
+def test_unknown_key(tmp_path: Path, text: str, line: int, words: list[str]) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigKeyUnknown) as caught:
+        load_config("micro", path)
+    assert caught.value.where == f"{path}:{line}"
+    for word in words:
+        assert word in caught.value.detail
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key"),
+    [
+        ("threads = true\n", 1, "threads"),
+        ('threads = "2"\n', 1, "threads"),
+        ("threads = 2.5\n", 1, "threads"),
+        ("threads = -1\n", 1, "threads"),
+        ("[train]\nlearning_rate = -0.1\n", 2, "train.learning_rate"),
+        ('[train]\nlearning_rate = "fast"\n', 2, "train.learning_rate"),
+        ('[train]\ngradient_checkpointing = "yes"\n', 2, "train.gradient_checkpointing"),
+        ("[train]\ngradient_checkpointing = 1\n", 2, "train.gradient_checkpointing"),
+        ('[train]\nquantization = "int4"\n', 2, "train.quantization"),
+        ('[collect]\nsources = "starter"\n', 2, "collect.sources"),
+        ("[collect]\nsources = [1]\n", 2, "collect.sources"),
+        ("collect = 3\n", 1, "collect"),
+        ("[train]\nlora = 8\n", 2, "train.lora"),
+        ("[train]\nbetas = [0.9, -0.1]\n", 2, "train.betas"),
+        ("[train]\nlearning_rate = nan\n", 2, "train.learning_rate"),
+        ("[train]\nlearning_rate = inf\n", 2, "train.learning_rate"),
+    ],
+)
+def test_invalid_value(tmp_path: Path, text: str, line: int, key: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigValueInvalid) as caught:
+        load_config("micro", path)
+    assert caught.value.where == f"{path}:{line}"
+    assert caught.value.detail.startswith(key)
+
+
+def test_a_line_is_looked_for_in_its_own_table(tmp_path: Path) -> None:
+    path = written(tmp_path, "[base]\nlearning_rate = 0.1\n[train]\nlearning_rate = -1.0\n")
+    with pytest.raises(ConfigValueInvalid) as caught:
+        load_config("micro", path)
+    assert caught.value.where == f"{path}:4"
+
+
+@pytest.mark.parametrize("text", ["threads =\n", "[train\n", "a = 1\na = 2\n", "\x00"])
+def test_bad_toml(tmp_path: Path, text: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigUnreadable) as caught:
+        load_config("micro", path)
+    assert str(path) in caught.value.where
+    assert "line" in caught.value.detail
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    with pytest.raises(ConfigUnreadable, match="nowhere"):
+        load_config("micro", tmp_path / "nowhere.toml")
+    with pytest.raises(ConfigUnreadable):
+        load_config("micro", tmp_path)
+    (tmp_path / "sjis.toml").write_bytes("# 設定\n".encode("shift_jis"))
+    with pytest.raises(ConfigUnreadable, match="sjis"):
+        load_config("micro", tmp_path / "sjis.toml")
+
+
+@pytest.mark.parametrize("name", ["tyni", "../tiny", "tiny.toml", "phi4"])
+def test_unknown_profile(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ProfileUnknown) as caught:
+        load_config(name)
+    assert "micro" in caught.value.where  # the list to choose from
+    with pytest.raises(ProfileUnknown):
+        load_config(path=written(tmp_path, f'profile = "{name}"\n'))
+
+
+def test_unknown_profile_suggests() -> None:
+    with pytest.raises(ProfileUnknown, match=r"tinny -> tiny\?"):
+        load_config("tinny")
+
+
+def test_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TrainConfig().epochs = 1.0  # type: ignore[misc]
+    assert Config("x").section("prompt") == {"style": "full"}
+
+
+def test_differences() -> None:
+    old = {"train": {"epochs": 1.0, "lora": {"rank": 4}, "betas": (0.9, 0.999)}, "gone": 1}
+    new = {"train": {"epochs": 2.0, "lora": {"rank": 4}, "betas": [0.9, 0.999]}, "added": [1]}
+    assert differences(old, new) == ["added: None -> [1]", "gone: 1 -> None", "train.epochs: 1.0 -> 2.0"]
+    assert differences(old, old) == []
+    assert differences({"a": {"b": 1}}, {"a": 3}) == ["a: {'b': 1} -> 3"]

@@ -1,0 +1,59 @@
+"""Ed25519 keys in files: made once, private to the owner, never mistaken for something else."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from so8t.core import signing
+from so8t.core.errors import SignatureInvalid
+
+
+def test_made_once_and_private(tmp_path: Path) -> None:
+    path = tmp_path / "keys" / "a.key"
+    first = signing.load_or_create(path)
+    content = path.read_bytes()
+    assert signing.load_or_create(path).private_bytes_raw() == first.private_bytes_raw()
+    assert path.read_bytes() == content
+    if os.name != "nt":
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    public = signing.load_public(signing.public_path(path))
+    assert signing.public_path(path).name == "a.key.pub"
+    assert public.public_bytes_raw() == first.public_key().public_bytes_raw()
+    assert first.private_bytes_raw() not in signing.public_path(path).read_bytes()
+
+
+def test_two_keys_differ(tmp_path: Path) -> None:
+    a, b = signing.load_or_create(tmp_path / "a"), signing.load_or_create(tmp_path / "b")
+    assert a.private_bytes_raw() != b.private_bytes_raw()
+    assert signing.is_signed(a.public_key(), b"m", signing.sign(a, b"m"))
+    assert not signing.is_signed(b.public_key(), b"m", signing.sign(a, b"m"))
+    assert not signing.is_signed(a.public_key(), b"n", signing.sign(a, b"m"))
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"!!!!", b"QUJD\n", os.urandom(64)])
+def test_what_is_no_key(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "k"
+    path.write_bytes(content)
+    with pytest.raises(SignatureInvalid) as caught:
+        signing.load_or_create(path)
+    assert caught.value.where == str(path)
+    with pytest.raises(SignatureInvalid):
+        signing.load_public(path)
+    assert path.read_bytes() == content  # a broken key is not replaced behind the owner's back
+
+
+def test_a_missing_public_key(tmp_path: Path) -> None:
+    with pytest.raises(SignatureInvalid):
+        signing.load_public(tmp_path / "no.pub")
+
+
+@given(st.text(max_size=120))
+def test_any_text_is_merely_no_signature(text: str) -> None:
+    key = signing.Ed25519PrivateKey.from_private_bytes(bytes(32))
+    assert signing.is_signed(key.public_key(), b"m", text) is False
