@@ -26,12 +26,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.handler(options)
         return code
     except So8tError as error:
-        shown = json.dumps(error.to_json(options.lang), ensure_ascii=False) if options.json else error.render(options.lang)
+        shown = (
+            json.dumps(error.to_json(options.lang), ensure_ascii=False) if options.json else error.render(options.lang)
+        )
         print(shown, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         ja = options.lang == "ja"
-        print("\n中断しました。同じコマンドで続きから再開します。" if ja else "\nInterrupted. The same command resumes.", file=sys.stderr)
+        print(
+            "\n中断しました。同じコマンドで続きから再開します。" if ja else "\nInterrupted. The same command resumes.",
+            file=sys.stderr,
+        )
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone; say nothing more
@@ -52,9 +57,10 @@ def _utf8_output() -> None:
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="so8t",
-        description="日本語の文章から、判定つきの社内アシスタントを作り、証明し、動かす。 / Build, prove and run an audited assistant.",
-        epilog="例 / examples:\n  so8t run --profile tiny --yes\n  so8t decide --in requests.jsonl --out verdicts.jsonl\n"
-        "  so8t ledger verify runs/tiny/ledger.db",
+        description="日本語の文章から、判定つきの社内アシスタントを作り、証明し、動かす。\n"
+        "Build, prove and run an audited assistant from Japanese text.",
+        epilog="例 / examples:\n  so8t run --profile tiny --yes\n"
+        "  so8t decide --in requests.jsonl --out verdicts.jsonl\n  so8t ledger verify runs/tiny/ledger.db",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -94,11 +100,20 @@ def _config_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_verbs(verbs: Any) -> None:
-    run = _verb(verbs, "run", "全段階を実行・再開", "make or resume a whole run", "so8t.commands.run:run", "run --profile tiny --yes")
+    run = _verb(
+        verbs,
+        "run",
+        "全段階を実行・再開",
+        "make or resume a whole run",
+        "so8t.commands.run:run",
+        "run --profile tiny --yes",
+    )
     run.add_argument("--to", choices=STAGES, default=STAGES[-1], help="この段階まで / last stage")
     for name in STAGES:
         ja, en = f"段階 {name} だけを実行", f"make stage {name} alone"
-        stage = run if name == "run" else _verb(verbs, name, ja, en, "so8t.commands.run:stage", f"{name} --profile tiny")
+        stage = (
+            run if name == "run" else _verb(verbs, name, ja, en, "so8t.commands.run:stage", f"{name} --profile tiny")
+        )
         stage.set_defaults(stage=name)
         if name == "bundle":
             _bundle_options(stage)
@@ -110,7 +125,9 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     _config_options(parser)
     parser.add_argument("--name", default="", help="実行の名前(既定はプロファイル名) / name of the run")
     parser.add_argument("--yes", action="store_true", help="確認しない / do not ask")
-    parser.add_argument("--accept-change", action="store_true", help="設定の変更を受け入れ影響段階をやり直す / redo what changed")
+    parser.add_argument(
+        "--accept-change", action="store_true", help="設定の変更を受け入れ影響段階をやり直す / redo what changed"
+    )
 
 
 def _bundle_options(parser: argparse.ArgumentParser) -> None:
@@ -133,17 +150,33 @@ def _use_verbs(verbs: Any) -> None:
         parser.add_argument("--key", type=Path, help="信頼する公開鍵 / trusted public key")
         if name == "decide":
             parser.add_argument("--policy", type=Path, help="別の方針ファイル / another policy file")
-            parser.add_argument("--allow-unproven", action="store_true", help="基準未達でも使う / use it though unproven")
+            parser.add_argument(
+                "--allow-unproven", action="store_true", help="基準未達でも使う / use it though unproven"
+            )
         if name == "score":
             parser.add_argument("--scorer", choices=("so8t", "plan"), default="so8t")
 
 
 def _look_verbs(verbs: Any) -> None:
-    plan = _verb(verbs, "plan", "必要な資源を見積もる", "estimate what it takes", "so8t.commands.look:plan", "plan --profile phi4-mini-12gb")
+    plan = _verb(
+        verbs,
+        "plan",
+        "必要な資源を見積もる",
+        "estimate what it takes",
+        "so8t.commands.look:plan",
+        "plan --profile phi4-mini-12gb",
+    )
     _config_options(plan)
     doctor = _verb(verbs, "doctor", "環境を点検", "check this machine", "so8t.commands.look:doctor")
     _config_options(doctor)
-    ledger = _verb(verbs, "ledger", "台帳の検証・書き出し", "verify or export a ledger", "so8t.commands.look:ledger", "ledger verify runs/tiny/ledger.db")
+    ledger = _verb(
+        verbs,
+        "ledger",
+        "台帳の検証・書き出し",
+        "verify or export a ledger",
+        "so8t.commands.look:ledger",
+        "ledger verify runs/tiny/ledger.db",
+    )
     ledger.add_argument("action", choices=("verify", "export"))
     ledger.add_argument("path", type=Path)
     ledger.add_argument("--key", type=Path, help="錨の公開鍵 / public key of the anchor")
@@ -153,7 +186,14 @@ def _look_verbs(verbs: Any) -> None:
         parser.add_argument("name", nargs="?", default="tiny", help="実行の名前 / name of the run")
         if name == "status":
             parser.add_argument("--watch", action="store_true", help="見続ける / keep watching")
-    policy = _verb(verbs, "policy", "方針ファイルを事例で試す", "test a policy file on cases", "so8t.commands.use:policy", "policy test cases.jsonl")
+    policy = _verb(
+        verbs,
+        "policy",
+        "方針ファイルを事例で試す",
+        "test a policy file on cases",
+        "so8t.commands.use:policy",
+        "policy test cases.jsonl",
+    )
     policy.add_argument("action", choices=("test",))
     policy.add_argument("cases", type=Path)
     policy.add_argument("--policy", default="demo", help="方針の名前かパス / name or path")

@@ -88,7 +88,9 @@ def _disk(config: Config, runs: Path) -> Finding:
         place = place.resolve().parent
     free = shutil.disk_usage(place).free / 2**30
     needed = DISK_GIB.get(config.profile, DISK_LARGE_GIB)
-    return Finding("ディスクの空き", "free disk", f"{free:.1f} GiB (>= {needed:g}) {place.resolve()}", free >= needed, True)
+    return Finding(
+        "ディスクの空き", "free disk", f"{free:.1f} GiB (>= {needed:g}) {place.resolve()}", free >= needed, True
+    )
 
 
 def _memory(config: Config) -> Finding:

@@ -1,4 +1,4 @@
-"""The order of the stages, and how a run is started, resumed, refused or redone. Imports each house only when needed."""
+"""The order of the stages, and how a run is started, resumed, refused or redone. Imports houses when needed."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import json
 import time
@@ -44,11 +43,19 @@ class LlamaCpp:
 
     async def generate(self, prompt: str, maximum_tokens: int, stop: Sequence[str] = ()) -> Generation:
         begin = time.perf_counter()
-        body = {"prompt": prompt, "n_predict": maximum_tokens, "temperature": 0, "stop": list(stop), "cache_prompt": True}
+        body = {
+            "prompt": prompt,
+            "n_predict": maximum_tokens,
+            "temperature": 0,
+            "stop": list(stop),
+            "cache_prompt": True,
+        }
         answer = await self._post("/completion", body)
         try:
             stopped = answer["stop_type"] != "limit"
-            return Generation(str(answer["content"]), int(answer["tokens_predicted"]), stopped, time.perf_counter() - begin)
+            return Generation(
+                str(answer["content"]), int(answer["tokens_predicted"]), stopped, time.perf_counter() - begin
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise BackendProtocol(where=self.address, detail=f"/completion {error}") from error
 
@@ -97,7 +104,7 @@ class LlamaCpp:
                 content = await response.content.read(MAX_ANSWER_BYTES)
                 if response.status != 200:
                     raise BackendProtocol(where=self.address + path, detail=f"HTTP {response.status} {content[:200]!r}")
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise BackendDown(where=self.address, detail=type(error).__name__) from error
         try:
             answer = json.loads(content)

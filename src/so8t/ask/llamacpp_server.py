@@ -27,7 +27,7 @@ START_SECONDS = 120.0
 def serve(model: Path, context: int, *, slots: int = 1, threads: int = 1) -> Iterator[str]:
     """The server's address for the time of the block. `context` is per slot. Raises BackendDown if it cannot start."""
     command = [sys.executable, "-m", "so8t.ask.llamacpp_server", str(model), str(context), str(slots), str(threads)]
-    words = tempfile.TemporaryFile()
+    words = tempfile.TemporaryFile()  # noqa: SIM115 (closed in the finally below, after the process that writes to it)
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words)
     try:
         assert process.stdout is not None

@@ -32,21 +32,36 @@ def assemble(ctx: StageContext) -> dict[str, Any]:
     if card["payload_digest"] != digest:
         raise BundleUnproven(where=folder / "card.json", detail="payload_digest")
     listing = {
-        "schema": 1, "name": ctx.run.folder.name, "profile": ctx.config.profile, "files": files, "payload_digest": digest,
-        "policy_digest": card["policy"]["digest"], "code": code_digest(), "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }  # fmt: skip
+        "schema": 1,
+        "name": ctx.run.folder.name,
+        "profile": ctx.config.profile,
+        "files": files,
+        "payload_digest": digest,
+        "policy_digest": card["policy"]["digest"],
+        "code": code_digest(),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
     raw = json.dumps(listing, ensure_ascii=False, indent=1, sort_keys=True).encode()
     key = signing.load_or_create(ctx.run.keys / KEY)
     write_bytes(folder / LISTING, raw)
     write_text(folder / SIGNATURE, signing.sign(key, raw) + "\n")
     open_bundle(folder, signing.public_path(ctx.run.keys / KEY))
-    return {"payload_digest": digest, "files": len(files), "policy": POLICY, "signed_by": signing.encode_public(key.public_key())}
+    return {
+        "payload_digest": digest,
+        "files": len(files),
+        "policy": POLICY,
+        "signed_by": signing.encode_public(key.public_key()),
+    }
 
 
 def write_modelfile(folder: Path, quantisation: str, model: Path, context: int) -> None:
     """An Ollama Modelfile beside the GGUFs (plan 5.4); num_ctx is the context the card was measured at (SPEC O2)."""
     chat = chat_format(model)
-    stops = [s for s in ("<|end|>", "<|endoftext|>", "<|user|>") if s in chat.template or s == chat.eos_token or s == "<|user|>"]
+    stops = [
+        s
+        for s in ("<|end|>", "<|endoftext|>", "<|user|>")
+        if s in chat.template or s == chat.eos_token or s == "<|user|>"
+    ]
     lines = [
         f"FROM ./gguf/model-{quantisation}.gguf",
         "PARAMETER temperature 0.7",

@@ -100,7 +100,9 @@ def _plain_model(model: GatedModel, folded: dict[str, Tensor]) -> Any:
             continue
         clean = name.replace(".base_layer.", ".")
         place = clean.rsplit(".", 1)[0]
-        state[clean] = folded[place].to(tensor.dtype) if clean.endswith(".weight") and place in folded else tensor.clone()
+        state[clean] = (
+            folded[place].to(tensor.dtype) if clean.endswith(".weight") and place in folded else tensor.clone()
+        )
     missing, unexpected = plain.load_state_dict(state, strict=False)
     if unexpected or [m for m in missing if m != "lm_head.weight"]:
         raise BurnInFailed(detail=f"state: missing {missing[:3]}, unexpected {unexpected[:3]}")
@@ -134,7 +136,9 @@ def difference(a: Any, b: Any, prompts: list[list[int]]) -> Difference:
     return Difference(logit, kl, equal / count)
 
 
-def prove(model: GatedModel, plain: Any, prompts: list[list[int]], config: BurnInConfig, layer_error: float) -> list[Check]:
+def prove(
+    model: GatedModel, plain: Any, prompts: list[list[int]], config: BurnInConfig, layer_error: float
+) -> list[Check]:
     """All of SPEC's acceptance; raises nothing, the caller refuses on a failed check."""
     gated = _Gated(model)
     exact = gated.cast(torch.float64)
@@ -144,10 +148,14 @@ def prove(model: GatedModel, plain: Any, prompts: list[list[int]], config: BurnI
         between = difference(low, folded, prompts)
         floor = difference(exact, low, prompts)
         if dtype == torch.float32:
-            passed = between.kl < config.kl_tolerance and between.logit <= config.floor_factor * max(floor.logit, PLAN_LOGIT)
+            passed = between.kl < config.kl_tolerance and between.logit <= config.floor_factor * max(
+                floor.logit, PLAN_LOGIT
+            )
         else:
             passed = difference(exact, folded, prompts).logit <= config.low_precision_factor * floor.logit
-        checks.append(Check("model", name, between.logit, between.kl, floor.logit, passed, PLAN_LOGIT, between.agreement))
+        checks.append(
+            Check("model", name, between.logit, between.kl, floor.logit, passed, PLAN_LOGIT, between.agreement)
+        )
     norm = _norm_error(model)
     checks.append(Check("norm", "fp64", norm, 0.0, config.layer_tolerance, norm < config.layer_tolerance))
     return checks
@@ -171,6 +179,8 @@ class _Gated:
         twin = twin.to(dtype)
         if self._model.rotations is not None:
             precise = torch.float64 if dtype == torch.float64 else torch.float32
-            for layer, r in zip(output_projections(twin), self._model.rotations.matrices(precise).detach(), strict=True):
+            for layer, r in zip(
+                output_projections(twin), self._model.rotations.matrices(precise).detach(), strict=True
+            ):
                 layer.register_forward_hook(lambda _m, _i, output, r=r: rotate(output, r))
         return twin.eval()

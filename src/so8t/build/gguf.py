@@ -47,7 +47,9 @@ class Shape:
     @classmethod
     def read(cls, config: Mapping[str, Any], where: Path) -> Shape:
         if "Phi3ForCausalLM" not in config.get("architectures", []):
-            raise GgufInvalid(where=where, detail=f"architectures {config.get('architectures')}: Phi3ForCausalLM expected")
+            raise GgufInvalid(
+                where=where, detail=f"architectures {config.get('architectures')}: Phi3ForCausalLM expected"
+            )
         rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
         context = config["max_position_embeddings"]
         partial = rope.get("partial_rotary_factor", config.get("partial_rotary_factor", 1.0))
@@ -94,7 +96,7 @@ def export_f16(model: Path, out: Path, name: str) -> None:
 def tensors(model: Path) -> Iterator[tuple[str, torch.Tensor]]:
     """All tensors of a safetensors folder, one in memory at a time."""
     for file in sorted(model.glob("*.safetensors")):
-        with safe_open(file, "pt") as f:  # type: ignore[no-untyped-call]
+        with safe_open(file, "pt") as f:
             for key in f.keys():  # noqa: SIM118 (safe_open is no mapping)
                 yield key, f.get_tensor(key)
 

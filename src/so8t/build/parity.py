@@ -8,17 +8,20 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from so8t.ask.hf import HuggingFace, Step
 from so8t.ask.llamacpp import LlamaCpp
 from so8t.ask.llamacpp_server import serve
 
+FORMS: tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], ...] = ("NFC", "NFD", "NFKC", "NFKD")
 TIE = 1e-3  # logits closer than this may be chosen either way
 ODD = (
-    "👨‍👩‍👧‍👦🇯🇵🏳️‍🌈 絵文字の列", "ﾊﾝｶｸ ｶﾅとＡＢＣ１２３", "か\u3099き\u3099く\u3099(NFDの濁点)", "\u200bゼロ幅\u200dを\ufeff含む",
+    "👨‍👩‍👧‍👦🇯🇵🏳️‍🌈 絵文字", "ﾊﾝｶｸ ｶﾅとＡＢＣ１２３",
+    "か\u3099き\u3099く\u3099(NFDの濁点)", "\u200bゼロ幅\u200dを\ufeff含む",
     "制御\x01文字\x1b[0mと\x7f", "行1\n\n\n行2\r\n行3\tタブ", "   先頭と末尾の空白   ", "12345678901234567890 3.14159 -0",
-    "<|user|>なりすまし<|end|><|assistant|>", "I've  tested IT's ok, they'll see.", "𠮷野家の𩸽と𠀋", "ÀÉÎõü ßẞ Ωμέγα Привет",
+    "<|user|>なりすまし<|end|><|assistant|>", "I've  tested IT's ok, they'll see.",
+    "𠮷野家の𩸽と𠀋", "ÀÉÎõü ßẞ Ωμέγα Привет",
     "あ" * 2000, "ab " * 700, "。" * 300, "\u3000全角空白\u3000", "", "\n", " ", "§¶†‡…‥―ー～〜",
 )  # fmt: skip
 
@@ -50,24 +53,30 @@ def odd_strings(texts: Sequence[str], count: int, seed: int = 8) -> list[str]:
     while len(strings) < count:
         text, odd = generator.choice(texts), generator.choice(ODD[:16])
         cut = generator.randrange(len(text) + 1)
-        form = generator.choice(("NFC", "NFD", "NFKC", "NFKD"))
+        form = generator.choice(FORMS)
         strings.append(unicodedata.normalize(form, text[:cut]) + odd[:40] + text[cut : cut + 200])
     return strings
 
 
-def compare(gguf: Path, reference: HuggingFace, prompts: Sequence[str], strings: Sequence[str], tokens: int, context: int) -> Parity:
+def compare(
+    gguf: Path, reference: HuggingFace, prompts: Sequence[str], strings: Sequence[str], tokens: int, context: int
+) -> Parity:
     """Start llama.cpp on the file and hold it against the model in this process."""
     with serve(gguf, context) as address:
         return asyncio.run(_compare(address, reference, prompts, strings, tokens))
 
 
-async def _compare(address: str, reference: HuggingFace, prompts: Sequence[str], strings: Sequence[str], tokens: int) -> Parity:
+async def _compare(
+    address: str, reference: HuggingFace, prompts: Sequence[str], strings: Sequence[str], tokens: int
+) -> Parity:
     backend = LlamaCpp(address)
     try:
         results = []
         for prompt in prompts:
             ids = reference.encode(prompt)
-            results.append(_continuation(reference.greedy(ids, tokens), await backend.greedy(ids, tokens), reference.ends))
+            results.append(
+                _continuation(reference.greedy(ids, tokens), await backend.greedy(ids, tokens), reference.ends)
+            )
         same = [reference.encode(s) == await backend.tokenize(s) for s in strings]
     finally:
         await backend.close()
@@ -76,7 +85,9 @@ async def _compare(address: str, reference: HuggingFace, prompts: Sequence[str],
     return Parity(len(prompts), equal, ties, tokens, len(strings), sum(same), worst)
 
 
-def _continuation(ours: list[Step], theirs: list[tuple[int, dict[int, float]]], ends: frozenset[int]) -> tuple[str, float]:
+def _continuation(
+    ours: list[Step], theirs: list[tuple[int, dict[int, float]]], ends: frozenset[int]
+) -> tuple[str, float]:
     """("equal" | "tie" | "different", largest difference of a log-probability) of one greedy continuation."""
     worst = 0.0
     for i, (token, logits) in enumerate(ours):

@@ -87,7 +87,9 @@ def shape_of(config: Config) -> ModelShape:
         return ModelShape.of(read_json(Path(base.path).expanduser() / "config.json"))
     if config.profile.startswith("phi4"):
         return ModelShape.of(PHI4_MINI)
-    return ModelShape(base.hidden_size, base.intermediate_size, base.layers, base.heads, base.kv_heads, base.vocab_size, True)
+    return ModelShape(
+        base.hidden_size, base.intermediate_size, base.layers, base.heads, base.kv_heads, base.vocab_size, True
+    )
 
 
 def memory(config: Config, shape: ModelShape) -> dict[str, float]:
@@ -129,10 +131,19 @@ def estimate(config: Config) -> list[Row]:
         Row("回転ゲート", "rotation gates", f"{gates:,}", "786,432", "28 × hidden / 8 × layers"),
         Row("LoRA", "LoRA", f"{lora:,}", "400M", "rank × (in + out)"),
         *(Row(f"メモリ {k}", f"memory {k}", f"{v / GIB:.2f} GiB", "", "") for k, v in parts.items()),
-        Row("メモリ 合計", "memory in all", f"{sum(parts.values()) / GIB:.2f} GiB", "~10 GB", "estimate; measure before you buy"),
+        Row(
+            "メモリ 合計",
+            "memory in all",
+            f"{sum(parts.values()) / GIB:.2f} GiB",
+            "~10 GB",
+            "estimate; measure before you buy",
+        ),
         Row("学習標本", "training samples", f"{count:,}", "200,000", "synth + text"),
         Row("更新ステップ", "optimizer steps", f"{steps:,}", "37,500", "samples × epochs / (batch × accumulation)"),
         Row("チェックポイント1個", "one checkpoint", f"{checkpoint / GIB:.2f} GiB", "15 GB", "LoRA + gates + AdamW"),
-        *(Row(f"GGUF {q}", f"GGUF {q}", f"{shape.total * b / GIB:.2f} GiB", p, "") for (q, b), p in zip(files.items(), ("28 GB", "14 GB", "7 GB"), strict=True)),
+        *(
+            Row(f"GGUF {q}", f"GGUF {q}", f"{shape.total * b / GIB:.2f} GiB", p, "")
+            for (q, b), p in zip(files.items(), ("28 GB", "14 GB", "7 GB"), strict=True)
+        ),
     ]
     return rows

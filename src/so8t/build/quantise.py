@@ -28,7 +28,15 @@ def quantise(source: Path, out: Path, quantisation: str, *, quantiser: str = "au
         raise GgufInvalid(where=source, detail=f"{quantisation} ({', '.join(FILE_TYPES)})")
     partial = out.with_name(f".{out.name}.partial")
     if quantiser == "auto":
-        command = [sys.executable, "-c", _PROGRAM, str(source), str(partial), str(FILE_TYPES[quantisation]), str(threads)]
+        command = [
+            sys.executable,
+            "-c",
+            _PROGRAM,
+            str(source),
+            str(partial),
+            str(FILE_TYPES[quantisation]),
+            str(threads),
+        ]
     else:
         command = [quantiser, str(source), str(partial), quantisation, str(threads)]
     try:

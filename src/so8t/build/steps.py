@@ -95,7 +95,12 @@ def run_base(ctx: StageContext) -> dict[str, Any]:
     tokenizer.save_pretrained(ctx.folder / "model")
     write_json(ctx.folder / "base.json", {"path": "model"})
     count = sum(p.numel() for p in model.parameters())
-    return {"base": "tiny Phi-3 shape, pre-trained here", "parameters": count, **facts, **model_facts(model.config.to_dict())}
+    return {
+        "base": "tiny Phi-3 shape, pre-trained here",
+        "parameters": count,
+        **facts,
+        **model_facts(model.config.to_dict()),
+    }
 
 
 def model_facts(config: dict[str, Any]) -> dict[str, Any]:
@@ -140,7 +145,9 @@ def load_gated(ctx: StageContext, folder: Path, device: torch.device) -> GatedMo
     config = ctx.config.train
     quantization = config.quantization
     if quantization != "none" and device.type != "cuda":
-        ctx.adjust(f"{quantization} には CUDA が要るため fp32 で学習します", f"{quantization} needs CUDA: training in fp32")
+        ctx.adjust(
+            f"{quantization} には CUDA が要るため fp32 で学習します", f"{quantization} needs CUDA: training in fp32"
+        )
         quantization = "none"
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     model = load_causal(folder, dtype, quantization)
@@ -152,7 +159,7 @@ def load_gated(ctx: StageContext, folder: Path, device: torch.device) -> GatedMo
         model.to(device)
     model.requires_grad_(False)
     if config.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
         model.enable_input_require_grads()
     torch.manual_seed(config.seed)  # LoRA's starting values
     return attach(model, config.lora, config.gate)
@@ -194,7 +201,9 @@ def run_burnin(ctx: StageContext) -> dict[str, Any]:
         model.rotations.refresh()
     plain, layer_error = burnin.fold(model)
     tokenizer = load_tokenizer(folder)
-    prompts = [tokenizer(p, add_special_tokens=False)["input_ids"][: config.tokens] for p in proof_prompts(ctx, config.prompts)]
+    prompts = [
+        tokenizer(p, add_special_tokens=False)["input_ids"][: config.tokens] for p in proof_prompts(ctx, config.prompts)
+    ]
     checks = burnin.prove(model, plain, prompts, config, layer_error)
     facts = {"checks": [c.to_json() for c in checks], "layers": len(plain.model.layers), "max_layer_error": layer_error}
     write_json(ctx.folder / "burnin.json", facts)
@@ -227,13 +236,23 @@ def run_export(ctx: StageContext) -> dict[str, Any]:
             path = files / f"model-{name}.gguf"
             if name != "F16":
                 quantise(f16, path, name, quantiser=config.quantiser, threads=ctx.config.threads)
-            made.append({"name": path.name, "quantisation": name, "bytes": path.stat().st_size, "tensors": gguf.verify(path, name, layers)})
+            made.append(
+                {
+                    "name": path.name,
+                    "quantisation": name,
+                    "bytes": path.stat().st_size,
+                    "tensors": gguf.verify(path, name, layers),
+                }
+            )
             write_modelfile(ctx.folder, name, model, config.context)
             task.advance()
     found = check_parity(ctx, f16, model)
     write_json(ctx.folder / "parity.json", found.to_json())
     if not found.passed:
-        raise ParityFailed(where=ctx.folder / "parity.json", detail=f"{found.equal}+{found.ties}/{found.prompts}, {found.strings_equal}/{found.strings}")
+        raise ParityFailed(
+            where=ctx.folder / "parity.json",
+            detail=f"{found.equal}+{found.ties}/{found.prompts}, {found.strings_equal}/{found.strings}",
+        )
     write_payload(ctx, model)
     return {"files": made, "parity": found.to_json()}
 
@@ -251,12 +270,21 @@ def write_payload(ctx: StageContext, model: Path) -> None:
     chat = chat_format(model)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(model / name, ctx.folder / name)
-    prompt = {"style": ctx.config.prompt.style, "template": chat.template, "bos_token": chat.bos_token, "eos_token": chat.eos_token}
+    prompt = {
+        "style": ctx.config.prompt.style,
+        "template": chat.template,
+        "bos_token": chat.bos_token,
+        "eos_token": chat.eos_token,
+    }
     write_json(ctx.folder / PROMPT, prompt | {"context": ctx.config.export.context, "deploy": ctx.config.prove.deploy})
     write_text(ctx.folder / POLICY, policy_text(ctx.config.prove.policy)[0])
     shutil.copyfile(ctx.input("collect") / DOMAIN_MODEL, ctx.folder / DOMAIN_MODEL)
     train = load_samples([split_file(ctx.input("validate"), Split.TRAIN)])
-    cases = [Case(s.id, s.text, s.decision, s.source) for s in train if s.decision is not None and s.source.startswith(WRITTEN)]
+    cases = [
+        Case(s.id, s.text, s.decision, s.source)
+        for s in train
+        if s.decision is not None and s.source.startswith(WRITTEN)
+    ]
     write_jsonl(ctx.folder / PRECEDENTS, (c.to_json() for c in cases))
     write_json(ctx.folder / "licences.json", ctx.facts("validate").get("licenses", {}))
 

@@ -67,11 +67,16 @@ def _last_progress(run: Run) -> dict[str, Any] | None:
 def _print_status(run: Run, rows: list[dict[str, Any]], now: dict[str, Any] | None, ja: bool) -> None:
     words = {"done": "済み", "running": "実行中か中断", "waiting": "これから"} if ja else {}
     print(f"{'実行' if ja else 'run'}: {run.folder}")
-    body = [[r["stage"], words.get(r["state"], r["state"]), "" if r["seconds"] is None else f"{r['seconds']:.1f}"] for r in rows]
+    body = [
+        [r["stage"], words.get(r["state"], r["state"]), "" if r["seconds"] is None else f"{r['seconds']:.1f}"]
+        for r in rows
+    ]
     print(table(body, ["段階", "状態", "秒"] if ja else ["stage", "state", "seconds"]))
     if now is not None:
         left = duration(float(now.get("seconds_left", 0)))
-        print(f"{now['stage']}: {now.get('done')}/{now.get('total')} {now.get('unit')}  {'残り' if ja else 'left'} {left}")
+        print(
+            f"{now['stage']}: {now.get('done')}/{now.get('total')} {now.get('unit')}  {'残り' if ja else 'left'} {left}"
+        )
 
 
 def show(options: argparse.Namespace) -> int:
@@ -121,7 +126,12 @@ def doctor(options: argparse.Namespace) -> int:
         print(json.dumps([f.to_json() for f in findings], ensure_ascii=False))
     else:
         ja = options.lang == "ja"
-        print(table([[f.mark, f.ja if ja else f.en, f.detail] for f in findings], ["", "項目" if ja else "item", "詳細" if ja else "detail"]))
+        print(
+            table(
+                [[f.mark, f.ja if ja else f.en, f.detail] for f in findings],
+                ["", "項目" if ja else "item", "詳細" if ja else "detail"],
+            )
+        )
     return 12 if any(f.fatal for f in findings) else 0
 
 
@@ -135,9 +145,13 @@ def bundle(options: argparse.Namespace) -> int:
     if options.action == "verify":
         found.require_proof()
     facts = {
-        "bundle": str(found.folder), "files": len(found.listing["files"]), "payload_digest": found.payload_digest,
-        "policy_digest": found.listing.get("policy_digest"), "signed_by": found.signed_by, "created": found.listing.get("created"),
-    }  # fmt: skip
+        "bundle": str(found.folder),
+        "files": len(found.listing["files"]),
+        "payload_digest": found.payload_digest,
+        "policy_digest": found.listing.get("policy_digest"),
+        "signed_by": found.signed_by,
+        "created": found.listing.get("created"),
+    }
     if options.action == "show":
         facts["thresholds"] = found.card.get("thresholds")
         facts["contents"] = found.listing["files"]
@@ -161,11 +175,20 @@ def ledger(options: argparse.Namespace) -> int:
     report = verify(options.path, public_key=key, expected=expected)
     if options.json:
         problems = [{"seq": p.seq, "kind": p.kind, "ja": p.ja, "en": p.en} for p in report.problems]
-        print(json.dumps({"ok": report.ok, "entries": report.entries, "head": report.head, "problems": problems}, ensure_ascii=False))
+        print(
+            json.dumps(
+                {"ok": report.ok, "entries": report.entries, "head": report.head, "problems": problems},
+                ensure_ascii=False,
+            )
+        )
     else:
         for problem in report.problems:
             print(problem.ja if options.lang == "ja" else problem.en)
-        word = ("改変なし" if options.lang == "ja" else "intact") if report.ok else ("異常あり" if options.lang == "ja" else "BROKEN")
+        word = (
+            ("改変なし" if options.lang == "ja" else "intact")
+            if report.ok
+            else ("異常あり" if options.lang == "ja" else "BROKEN")
+        )
         print(f"{word}: {report.entries} entries, head {report.head}")
     return 0 if report.ok else LedgerBroken.exit_code
 

@@ -100,7 +100,7 @@ def policy(options: argparse.Namespace) -> int:
     from so8t.judge.rule import rule_opinion
 
     parsed = parse_policy(*policy_text(options.policy))
-    wrong = []
+    wrong: list[Record] = []
     count = 0
     for number, record in read_jsonl(options.cases):
         where = f"{options.cases}:{number}"
@@ -149,7 +149,11 @@ async def convert(options: argparse.Namespace, work: Work) -> int:
     records = await asyncio.gather(*(one(n, line) for n, line in _lines(options.source)))
     write_jsonl(options.target, records)
     summary = {"records": len(records), "errors": len(codes), "out": str(options.target)}
-    print(json.dumps(summary, ensure_ascii=False) if options.json else f"{options.target}: {len(records)} ({len(codes)} error)")
+    print(
+        json.dumps(summary, ensure_ascii=False)
+        if options.json
+        else f"{options.target}: {len(records)} ({len(codes)} error)"
+    )
     return codes[-1] if codes else 0
 
 

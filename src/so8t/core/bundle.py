@@ -35,7 +35,9 @@ class Bundle:
 
     @property
     def card(self) -> dict[str, Any]:
-        card: dict[str, Any] = read_json(self.folder / "card.json")
+        card = read_json(self.folder / "card.json")
+        if not isinstance(card, dict):
+            raise BundleBroken(where=self.folder / "card.json", detail="not an object")
         return card
 
     def gguf(self, quantisation: str) -> Path:
@@ -43,10 +45,13 @@ class Bundle:
 
     def require_proof(self) -> None:
         """Raises BundleUnproven unless the card is of exactly this payload and passed its policy's thresholds."""
+        if not (self.folder / "card.json").is_file():
+            raise BundleUnproven(where=self.folder, detail="card.json")
         card = self.card
         if card.get("payload_digest") != self.payload_digest:
             raise BundleUnproven(where=self.folder, detail="card.payload_digest")
-        if not card.get("thresholds", {}).get("passed"):
+        thresholds = card.get("thresholds")
+        if not isinstance(thresholds, dict) or thresholds.get("passed") is not True:
             raise BundleUnproven(where=self.folder, detail="card.thresholds")
 
 

@@ -235,7 +235,8 @@ def load_config(profile: str = "", path: Path | None = None) -> Config:
     text = (resources.files("so8t.core") / "profiles" / f"{name}.toml").read_text(encoding="utf-8")
     base = _parse(text, f"{name}.toml")
     _build(Config, {"profile": name, **overlay}, str(path or ""), source)  # errors name the user's own file
-    return _build(Config, _merge({"profile": name, **base}, overlay), f"{name}.toml", text)
+    config: Config = _build(Config, _merge({"profile": name, **base}, overlay), f"{name}.toml", text)
+    return config
 
 
 def _read(path: Path) -> str:
@@ -271,8 +272,10 @@ def _build(cls: type[Any], values: Mapping[str, Any], file: str, source: str, pr
     for key, value in values.items():
         if dataclasses.is_dataclass(hints[key]):
             if not isinstance(value, dict):
-                raise ConfigValueInvalid(where=_locate(file, source, prefix + key), detail=f"{prefix}{key}: table expected")
-            built[key] = _build(hints[key], value, file, source, f"{prefix}{key}.")  # type: ignore[arg-type]
+                raise ConfigValueInvalid(
+                    where=_locate(file, source, prefix + key), detail=f"{prefix}{key}: table expected"
+                )
+            built[key] = _build(hints[key], value, file, source, f"{prefix}{key}.")
         else:
             built[key] = _coerce(hints[key], value, _locate(file, source, prefix + key), prefix + key)
     return cls(**built)

@@ -180,13 +180,19 @@ class ModelError(So8tError):
 class TargetMissing(ModelError):
     code = "M01"
     ja, en = "LoRA か回転ゲートの付く層がありません", "LoRA or gate matches no layer"
-    next_ja, next_en = "train.lora.targets を層の名前に合わせてください", "name layers of this model in train.lora.targets"
+    next_ja, next_en = (
+        "train.lora.targets を層の名前に合わせてください",
+        "name layers of this model in train.lora.targets",
+    )
 
 
 class BaseUnusable(ModelError):
     code = "M02"
     ja, en = "土台のモデルを使えません", "the base model cannot be used"
-    next_ja, next_en = "base.path に config.json と safetensors のあるフォルダを", "point base.path at a safetensors folder"
+    next_ja, next_en = (
+        "base.path に config.json と safetensors のあるフォルダを",
+        "point base.path at a safetensors folder",
+    )
 
 
 class TrainingDiverged(ModelError):
@@ -204,7 +210,10 @@ class CheckpointBroken(ModelError):
 class ProofError(So8tError):
     code, exit_code = "P00", 7
     ja, en = "証明に失敗しました", "proof failed"
-    next_ja, next_en = "成果物は出荷されません。報告の数値をご覧ください", "nothing is shipped; see the figures in the report"
+    next_ja, next_en = (
+        "成果物は出荷されません。報告の数値をご覧ください",
+        "nothing is shipped; see the figures in the report",
+    )
 
 
 class BurnInFailed(ProofError):
@@ -242,7 +251,10 @@ class SignatureInvalid(BundleError):
 class BundleUnproven(BundleError):
     code = "B03"
     ja, en = "カードがこのバンドルを証明していません", "the card does not prove this bundle"
-    next_ja, next_en = "so8t prove を実行するか --allow-unproven を明示してください", "run so8t prove, or pass --allow-unproven"
+    next_ja, next_en = (
+        "so8t prove を実行するか --allow-unproven を明示してください",
+        "run so8t prove, or pass --allow-unproven",
+    )
 
 
 class LedgerError(So8tError):

@@ -21,7 +21,7 @@ _LOW, _HIGH = math.log(0.05), math.log(50.0)
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Temperatures of one quantisation: of the model's scores, of the fused opinions, and what the plan's grid gives."""
+    """Temperatures of one quantisation: of the model's scores, of the fused opinions, by the plan's grid."""
 
     temperature: float = 1.0
     fusion_temperature: float = 1.0

@@ -67,7 +67,9 @@ def raised(probabilities: Mapping[Decision, float], floor: Decision | None) -> d
     if floor is None:
         return dict(probabilities)
     below = sum(p for d, p in probabilities.items() if d.severity < floor.severity)
-    return {d: 0.0 if d.severity < floor.severity else p + (below if d == floor else 0.0) for d, p in probabilities.items()}
+    return {
+        d: 0.0 if d.severity < floor.severity else p + (below if d == floor else 0.0) for d, p in probabilities.items()
+    }
 
 
 def least_cost(probabilities: Mapping[Decision, float], costs: Mapping[Decision, Mapping[Decision, float]]) -> Decision:

@@ -21,7 +21,9 @@ Floats = NDArray[np.float32]
 
 def features(text: str) -> Floats:
     """[BUCKETS] square-rooted counts of character 1- and 2-grams, hashed, of unit length."""
-    codes = np.frombuffer(nfkc(text)[:LONGEST].lower().encode("utf-32-le"), dtype=np.uint32).astype(np.uint64)
+    codes = np.frombuffer(nfkc(text)[:LONGEST].lower().encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(
+        np.uint64
+    )
     pairs = codes[:-1] * np.uint64(0x9E3779B1) + codes[1:]
     mixed = np.concatenate([codes * np.uint64(0x85EBCA6B), pairs * np.uint64(0xC2B2AE35)]) >> np.uint64(7)
     counts = np.bincount((mixed % np.uint64(BUCKETS)).astype(np.int64), minlength=BUCKETS)
@@ -66,7 +68,7 @@ class DomainModel:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 weight, bias = arrays["weight"].astype(np.float32), arrays["bias"].astype(np.float32)
                 temperature, minimum = (float(v) for v in arrays["calibration"])
-        except (KeyError, ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
+        except (KeyError, ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
             raise BundleBroken(detail=f"domain model: {error}") from error
         if weight.shape != (len(DOMAINS), BUCKETS) or bias.shape != (len(DOMAINS),) or not temperature > 0:
             raise BundleBroken(detail=f"domain model: {weight.shape}")

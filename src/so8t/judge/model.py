@@ -48,7 +48,9 @@ class ModelJudge:
 
     async def opinion(self, request: Request, policy: Policy, domain: Domain | None) -> Opinion:
         begin = time.perf_counter()
-        probabilities = as_probabilities(softmax(np.array(await self.scores(request, policy, domain)), self.temperature))
+        probabilities = as_probabilities(
+            softmax(np.array(await self.scores(request, policy, domain)), self.temperature)
+        )
         best = max(DECISIONS, key=lambda d: probabilities[d])
         ms = (time.perf_counter() - begin) * 1000
         return Opinion("model", best, probabilities, reason=f"{best} {probabilities[best]:.2f}", ms=ms)

@@ -85,8 +85,16 @@ def _row(request: Request, label: Decision, reply: Reply) -> dict[str, Any]:
     model = next(o for o in verdict.opinions if o.judge == "model")
     carried = verdict.decision == model.decision == Decision.ALLOW and all(o.decision != Decision.ALLOW for o in others)
     return {
-        "id": request.id, "query": request.query, "clearance": request.clearance, "classification": request.classification,
-        "label": label.value, "decision": verdict.decision.value, "confidence": round(verdict.confidence, 4),
-        "opinions": [o.to_json() for o in verdict.opinions], "reply": reply.text, "ledger_seq": reply.ledger_seq,
-        "allowed_by_model": carried, "ms": {k: round(v, 2) for k, v in reply.ms.items()},
-    }  # fmt: skip
+        "id": request.id,
+        "query": request.query,
+        "clearance": request.clearance,
+        "classification": request.classification,
+        "label": label.value,
+        "decision": verdict.decision.value,
+        "confidence": round(verdict.confidence, 4),
+        "opinions": [o.to_json() for o in verdict.opinions],
+        "reply": reply.text,
+        "ledger_seq": reply.ledger_seq,
+        "allowed_by_model": carried,
+        "ms": {k: round(v, 2) for k, v in reply.ms.items()},
+    }

@@ -41,8 +41,8 @@ class Gateway:
     clock: Callable[[], float] = time.perf_counter
 
     async def ask(self, request: Request) -> Reply:
-        """Raises LedgerUnavailable when the verdict cannot be made durable, LevelUnknown and RecordInvalid for a request
-        that nobody can judge."""
+        """Raises LedgerUnavailable when the verdict cannot be made durable, LevelUnknown or RecordInvalid for a
+        request that nobody can judge."""
         begin = self.clock()
         if len(request.query) > MAX_QUERY:
             raise RecordInvalid(where=request.id, detail=f"query > {MAX_QUERY}")
@@ -54,7 +54,11 @@ class Gateway:
         body = ledger_body(request, verdict, answer)
         future = self.ledger.append("decision", body, text={"query": request.query, "reply": text})
         entry = await asyncio.wrap_future(future)
-        ms = {"judge": (judged - begin) * 1e3, "answer": (answered - judged) * 1e3, "ledger": (self.clock() - answered) * 1e3}
+        ms = {
+            "judge": (judged - begin) * 1e3,
+            "answer": (answered - judged) * 1e3,
+            "ledger": (self.clock() - answered) * 1e3,
+        }
         return Reply(verdict, text, entry.seq, entry.hash.hex(), ms)
 
     async def _answer(self, request: Request, verdict: Verdict) -> Answer:
@@ -81,9 +85,11 @@ def objection(answer: str, request: Request, policy: Policy) -> str:
 def spoken(verdict: Verdict, answer: Answer) -> str:
     """What the asker reads."""
     if verdict.decision == Decision.DENY:
-        return f"この依頼にはお応えできません。根拠: {verdict.policy_ref}。お困りの点があれば、正規の手続きを担当部門にご相談ください。"
+        refusal = f"この依頼にはお応えできません。根拠: {verdict.policy_ref}。"
+        return refusal + "お困りの点があれば、正規の手続きを担当部門にご相談ください。"
     if verdict.decision == Decision.ESCALATE:
-        return f"この依頼は {verdict.escalation_target} の判断が必要です。担当者に引き継ぎました。根拠: {verdict.policy_ref}。"
+        target = verdict.escalation_target
+        return f"この依頼は {target} の判断が必要です。引き継ぎとして記録しました。根拠: {verdict.policy_ref}。"
     if answer.withheld:
         return f"答えを作りましたが、確認のため差し止めました({answer.withheld})。"
     return answer.text or "(模型は何も答えませんでした)"

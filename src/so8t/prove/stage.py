@@ -1,4 +1,4 @@
-"""Stage prove: calibrate and measure every quantisation through the real judges, hold it to the policy, write the card."""
+"""Stage prove: calibrate and measure every quantisation through the real judges; the card holds it to the policy."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def evaluation_samples(folder: Path, split: Split, limit: int = 0) -> list[Sampl
 def run_prove(ctx: StageContext) -> dict[str, Any]:
     """Writes calibration.json, card.json and card.html; thresholds that fail are on the card, not an exception."""
     config, payload = ctx.config, ctx.input("export")
-    splits = {s: evaluation_samples(ctx.input("validate"), s, config.prove.limit) for s in (Split.CALIBRATION, Split.TEST)}
+    splits = {
+        s: evaluation_samples(ctx.input("validate"), s, config.prove.limit) for s in (Split.CALIBRATION, Split.TEST)
+    }
     names = config.export.quantisations
     total = len(names) * (2 * len(splits[Split.CALIBRATION]) + len(splits[Split.TEST]))
     results, calibrations, speeds = {}, {}, {}
@@ -103,7 +105,8 @@ def _card(ctx: StageContext, results: dict[str, Any], speeds: dict[str, float]) 
             "texts": data.get("texts"), "characters": data.get("characters"), "requests": data.get("requests"),
             "synthetic": ctx.facts("synth").get("generated"), "licenses": data.get("licenses"),
         },
-        "training": train | {"seconds": _seconds(ctx, "train"), "history": _history(ctx.input("train") / "history.jsonl")},
+        "training": train
+        | {"seconds": _seconds(ctx, "train"), "history": _history(ctx.input("train") / "history.jsonl")},
         "burnin": ctx.facts("burnin"),
         "parity": export.get("parity"),
         "files": [f | {"tokens_per_second": round(speeds[f["quantisation"]], 1)} for f in export.get("files", [])],
@@ -137,7 +140,10 @@ def _policy(payload: Path) -> Policy:
 
 def _thresholds(measured: dict[str, Any], policy: Policy) -> dict[str, Any]:
     test = measured["splits"]["test"]
-    values = {name: test[name]["value"] for name in ("refuse_recall", "danger_allowed", "false_allow", "over_refusal", "over_escalation")}
+    values = {
+        name: test[name]["value"]
+        for name in ("refuse_recall", "danger_allowed", "false_allow", "over_refusal", "over_escalation")
+    }
     values |= {f"{k.lower()}_f1": v["value"] for k, v in test["f1"].items()}
     return check_thresholds(values | {"ece": test["ece"]["after"]}, policy.thresholds)
 

@@ -178,6 +178,10 @@ def per_judge(outcomes: Sequence[Outcome]) -> dict[str, Any]:
                 spoken[opinion.judge].append(opinion.decision == outcome.sample.decision)
     names = sorted({*spoken, *silent})
     return {
-        n: {"n": len(spoken[n]), "accuracy": sum(spoken[n]) / len(spoken[n]) if spoken[n] else None, "abstained": silent[n]}
+        n: {
+            "n": len(spoken[n]),
+            "accuracy": sum(spoken[n]) / len(spoken[n]) if spoken[n] else None,
+            "abstained": silent[n],
+        }
         for n in names
     }

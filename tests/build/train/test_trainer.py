@@ -75,7 +75,9 @@ def history(made: Trainer) -> list[dict[str, float]]:
 def test_accumulation_changes_nothing(build: Callable[..., Trainer], length: int | None) -> None:
     """4 x 1, 2 x 2 and 1 x 4 over the same four samples; of unequal length too, where a mean of means would differ."""
     # PET is a mean over each micro-batch, so it is the same only for equal lengths.
-    base = dataclasses.replace(PLAIN, epochs=4.0, pet=PetConfig(enabled=length is not None, lambdas=(0.1, 0.2, 0.3)))
+    # epsilon keeps AdamW from blowing rounding errors of vanishing gradients up to whole steps.
+    pet = PetConfig(enabled=length is not None, lambdas=(0.1, 0.2, 0.3))
+    base = dataclasses.replace(PLAIN, epochs=4.0, epsilon=1e-3, pet=pet)
     data, results, losses = rows(4, length), [], []
     for batch, accumulation in ((4, 1), (2, 2), (1, 4)):
         config = dataclasses.replace(base, batch_size=batch, accumulation=accumulation)
@@ -86,7 +88,7 @@ def test_accumulation_changes_nothing(build: Callable[..., Trainer], length: int
     start = weights(build(base, data, "start"))
     for other, found in zip(losses[1:], results[1:], strict=True):
         for name in found:
-            assert (results[0][name] - start[name]).abs().max() > 1e-3
+            assert (results[0][name] - start[name]).abs().max() > 1e-4
             assert torch.allclose(found[name], results[0][name], atol=1e-5), name
         for a, b in zip(other, losses[0], strict=True):
             assert a.loss == pytest.approx(b.loss, abs=1e-5)
@@ -364,7 +366,7 @@ def test_validation_loss_is_plain_cross_entropy(build: Callable[..., Trainer]) -
 def test_gradient_checkpointing_changes_nothing(build: Callable[..., Trainer]) -> None:
     plain, recomputed = build(PLAIN, rows(8), "a"), build(PLAIN, rows(8), "b")
     causal = recomputed.model.causal
-    causal.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    causal.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     causal.enable_input_require_grads()
     for made in (plain, recomputed):
         made.model.train()

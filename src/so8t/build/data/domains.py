@@ -29,7 +29,12 @@ def train(texts: Sequence[tuple[str, Domain]]) -> tuple[DomainModel, dict[str, A
     temperature = _temperature(logits, yh)
     model = DomainModel(weight.numpy(), bias.numpy(), temperature, 0.25)
     judged = logits.argmax(-1)
-    facts = {"texts": len(kept), "held_out": len(held), "accuracy": float((judged == yh).float().mean()), "macro_f1": _f1(judged, yh)}
+    facts = {
+        "texts": len(kept),
+        "held_out": len(held),
+        "accuracy": float((judged == yh).float().mean()),
+        "macro_f1": _f1(judged, yh),
+    }
     return model, facts
 
 
@@ -74,4 +79,3 @@ def _f1(judged: Tensor, y: Tensor) -> float:
         hit = int(((judged == k) & (y == k)).sum())
         scores.append(2 * hit / max(1, int((judged == k).sum()) + int((y == k).sum())))
     return float(np.mean(scores))
-

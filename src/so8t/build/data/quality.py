@@ -1,4 +1,4 @@
-"""Is this text worth learning from? `so8t` = gates with reasons, `plan` = the score of plan 3.1, kept for the record."""
+"""Is this text worth learning from? `so8t` = gates with reasons, `plan` = the score of plan 3.1, for the record."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def score(text: str) -> Quality:
     """Start at 1 and take off for every fault that measurable facts show."""
     if not text.strip():
         return Quality(0.0, (("空です", "empty"),))
-    faults = [f for f in (_short(text), _language(text), _mojibake(text), _stops(text), _repeats(text), _packs(text)) if f]
+    faults = [
+        f for f in (_short(text), _language(text), _mojibake(text), _stops(text), _repeats(text), _packs(text)) if f
+    ]
     value = max(0.0, 1.0 - sum(weight for weight, _, _ in faults))
     return Quality(round(value, 3), tuple((ja, en) for _, ja, en in faults))
 
@@ -44,7 +46,11 @@ def _language(text: str) -> Fault:
     if japanese < 0.5:
         return 0.7, f"日本語が少ない({japanese:.0%})", f"little Japanese ({japanese:.0%})"
     if kana < 0.12:
-        return 0.7, f"かなが少ない({kana:.0%}): 中国語か用語の羅列", f"few kana ({kana:.0%}): Chinese or a list of terms"
+        return (
+            0.7,
+            f"かなが少ない({kana:.0%}): 中国語か用語の羅列",
+            f"few kana ({kana:.0%}): Chinese or a list of terms",
+        )
     return None
 
 
@@ -69,7 +75,11 @@ def _repeats(text: str) -> Fault:
     if len(parts) < 3:
         return None
     share = 1 - len(set(parts)) / len(parts)
-    return (min(0.9, 2 * share), f"同じ文の繰り返し({share:.0%})", f"repeated sentences ({share:.0%})") if share > 0.15 else None
+    return (
+        (min(0.9, 2 * share), f"同じ文の繰り返し({share:.0%})", f"repeated sentences ({share:.0%})")
+        if share > 0.15
+        else None
+    )
 
 
 def _packs(text: str) -> Fault:

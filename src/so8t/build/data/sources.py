@@ -1,4 +1,4 @@
-"""Plain text from what the package ships and from local .txt and .jsonl files or folders of them (SPEC D1, first part)."""
+"""Plain text from what the package ships and from local .txt and .jsonl files or folders of them (SPEC D1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage validate: what may be trained on. Contradictions and leaks stop the run; duplicates and PII are repaired (D8)."""
+"""Stage validate: contradictions and leaks stop the run, duplicates and personal data are repaired (SPEC D8)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,11 @@ def validate(config: Config, folder: Path, samples: list[Sample]) -> dict[str, A
     check_counts(config, samples)
     for split in Split:
         write_jsonl(split_file(folder, split), (s.to_json() for s in samples if s.split == split))
-    facts = statistics(samples) | {"duplicates_dropped": duplicates, "near_evaluation_dropped": near, "pii_masked": found}
+    facts = statistics(samples) | {
+        "duplicates_dropped": duplicates,
+        "near_evaluation_dropped": near,
+        "pii_masked": found,
+    }
     write_json(folder / "statistics.json", facts)
     write_text(folder / REPORT, _markdown(facts))
     return facts

@@ -22,6 +22,7 @@ WINDOW = 256  # tokens a row in pre-training
 
 def tiny_config(base: BaseConfig, tokenizer: PreTrainedTokenizerFast) -> Phi3Config:
     """Phi-4-mini's shape in small: fused projections, grouped KV heads, partial rotary 0.75, tied embeddings."""
+    end_of_turn: Any = tokenizer.convert_tokens_to_ids("<|end|>")
     return Phi3Config(
         vocab_size=base.vocab_size,
         hidden_size=base.hidden_size,
@@ -35,12 +36,14 @@ def tiny_config(base: BaseConfig, tokenizer: PreTrainedTokenizerFast) -> Phi3Con
         tie_word_embeddings=True,
         sliding_window=None,
         bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=[tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|end|>")],
+        eos_token_id=[tokenizer.eos_token_id, end_of_turn],
         pad_token_id=tokenizer.pad_token_id,
     )
 
 
-def pretrain(texts: list[str], base: BaseConfig, seed: int, progress: Progress) -> tuple[Phi3ForCausalLM, Any, dict[str, Any]]:
+def pretrain(
+    texts: list[str], base: BaseConfig, seed: int, progress: Progress
+) -> tuple[Phi3ForCausalLM, Any, dict[str, Any]]:
     """Tokenizer and model from nothing. Returns them with what happened (tokens, first and last loss)."""
     tokenizer = train_tokenizer(texts, base.vocab_size)
     torch.manual_seed(seed)
@@ -59,7 +62,12 @@ def pretrain(texts: list[str], base: BaseConfig, seed: int, progress: Progress) 
             batch = torch.stack([stream[i : i + WINDOW + 1] for i in starts.tolist()])
             losses.append(_step(model, optimizer, batch))
             task.advance(loss=losses[-1])
-    facts = {"tokens": len(stream), "characters": sum(map(len, texts)), "first_loss": losses[0], "last_loss": losses[-1]}
+    facts = {
+        "tokens": len(stream),
+        "characters": sum(map(len, texts)),
+        "first_loss": losses[0],
+        "last_loss": losses[-1],
+    }
     return model, tokenizer, facts
 
 
@@ -78,7 +86,9 @@ def _cosine(step: int, steps: int) -> float:
 
 def _step(model: Phi3ForCausalLM, optimizer: torch.optim.Optimizer, batch: torch.Tensor) -> float:
     hidden = model.model(input_ids=batch[:, :-1], use_cache=False).last_hidden_state
-    loss = smoothed_cross_entropy(hidden.flatten(0, 1), batch[:, 1:].flatten(), model.lm_head, 0.0) / batch[:, 1:].numel()
+    loss = (
+        smoothed_cross_entropy(hidden.flatten(0, 1), batch[:, 1:].flatten(), model.lm_head, 0.0) / batch[:, 1:].numel()
+    )
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
@@ -96,14 +106,18 @@ def load_causal(folder: Path, dtype: torch.dtype, quantization: str = "none") ->
         raise BaseUnusable(where=folder, detail="config.json")
     extra: dict[str, Any] = {}
     if quantization != "none":
-        extra = {"quantization_config": _quantization(quantization, dtype), "device_map": {"": torch.cuda.current_device()}}
+        extra = {
+            "quantization_config": _quantization(quantization, dtype),
+            "device_map": {"": torch.cuda.current_device()},
+        }
     try:
-        model, found = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True,
             output_loading_info=True, **extra,
         )  # fmt: skip
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, StrictDataclassError) as error:
         raise BaseUnusable(where=folder, detail=str(error).splitlines()[0]) from error
+    model, found = loaded
     if missing := sorted(found["missing_keys"]):  # transformers would fill them with random numbers
         raise BaseUnusable(where=folder, detail=f"missing {missing[0]} (+{len(missing) - 1})")
     return model

@@ -50,7 +50,8 @@ def rotation(numbers: Tensor, parametrisation: Parametrisation = "exp") -> Tenso
             result: Tensor = torch.matrix_exp(a)
             return result
         identity = torch.eye(BLOCK, dtype=a.dtype, device=a.device).expand_as(a)
-        return torch.linalg.solve(identity - a / 2, identity + a / 2)
+        cayley: Tensor = torch.linalg.solve(identity - a / 2, identity + a / 2)
+        return cayley
 
 
 def rotate(x: Tensor, r: Tensor) -> Tensor:

@@ -37,7 +37,9 @@ def save(folder: Path, state: State, keep: int) -> Path:
     """Write step-N below `folder`, then drop the oldest beyond `keep`."""
     final = folder / f"step-{state.step:08}"
     partial = fresh_folder(folder / f".{final.name}.partial")
-    save_file({n: t.detach().cpu().contiguous() for n, t in state.parameters.items()}, partial / "parameters.safetensors")
+    save_file(
+        {n: t.detach().cpu().contiguous() for n, t in state.parameters.items()}, partial / "parameters.safetensors"
+    )
     if state.average:
         save_file({n: t.cpu().contiguous() for n, t in state.average.items()}, partial / "average.safetensors")
     torch.save({"optimizer": state.optimizer, "random": state.random}, partial / "optimizer.pt")
@@ -56,7 +58,10 @@ def load(path: Path) -> State:
         raise CheckpointBroken(where=path, detail=HASHES)
     try:
         listing = read_json(path / HASHES)
-        whole = hash_folder(path, frozenset({HASHES})) == listing["files"] and _digest(listing["files"]) == listing["digest"]
+        whole = (
+            hash_folder(path, frozenset({HASHES})) == listing["files"]
+            and _digest(listing["files"]) == listing["digest"]
+        )
     except (DataError, KeyError, TypeError) as error:
         raise CheckpointBroken(where=path, detail=HASHES) from error
     if not whole:

@@ -56,13 +56,13 @@ def sample_prompt(sample: Sample) -> Prompt:
 def encode(sample: Sample, tokenizer: Any, chat: ChatFormat, style: Style, limit: int, label_weight: float) -> Encoded:
     """Plain text: every token counts. Request: the assistant's part only; prompts too long are cut at their start."""
     if sample.decision is None or sample.response is None:
-        ids = tokenizer(sample.text, add_special_tokens=False)["input_ids"][: limit - 1] + [tokenizer.eos_token_id]
+        ids = [*tokenizer(sample.text, add_special_tokens=False)["input_ids"][: limit - 1], tokenizer.eos_token_id]
         return Encoded(tuple(ids), tuple(ids), (1.0,) * len(ids))
     head, completion = training_text(sample_prompt(sample), style, chat, sample.decision, sample.response)
     prompt = tokenizer(head, add_special_tokens=False)["input_ids"]
     answer = tokenizer(completion, add_special_tokens=False)["input_ids"]
     prompt = prompt[-max(1, limit - len(answer)) :]
-    ids = (prompt + answer)[:limit]
+    ids = [*prompt, *answer][:limit]
     labels = ([IGNORE] * len(prompt) + answer)[:limit]
     weights = ([0.0] * len(prompt) + [label_weight] + [1.0] * (len(answer) - 1))[:limit]
     return Encoded(tuple(ids), tuple(labels), tuple(weights))

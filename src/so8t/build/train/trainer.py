@@ -29,7 +29,7 @@ from so8t.build.train.dataset import Batch, Encoded, collate, order
 from so8t.build.train.noise import add_noise
 from so8t.build.train.swa import Average, copy_into
 from so8t.core.config import TrainConfig
-from so8t.core.errors import TrainingDiverged
+from so8t.core.errors import CheckpointBroken, TrainingDiverged
 from so8t.core.progress import Progress
 
 
@@ -104,7 +104,7 @@ class Trainer:
         return self._optimizer
 
     def run(self) -> dict[str, Any]:
-        """Train to the end, from the newest whole checkpoint if there is one. Leaves the better weights in the model."""
+        """Train to the end, from the newest whole checkpoint if any; leaves the better weights in the model."""
         torch.manual_seed(self.config.seed)
         start = self._resume()
         saved = time.monotonic()
@@ -209,7 +209,7 @@ class Trainer:
             return 0
         parameters = self.model.parameters()
         if state.facts["steps"] != self.steps or set(state.parameters) != set(parameters):
-            raise checkpoint.CheckpointBroken(where=self.work, detail="made for other data or another model")
+            raise CheckpointBroken(where=self.work, detail="made for other data or another model")
         copy_into(parameters, state.parameters)
         self.average.mean = {n: t.to(parameters[n].device) for n, t in state.average.items()}
         self.average.count = state.average_count
@@ -264,4 +264,6 @@ def make_optimizer(model: GatedModel, config: TrainConfig, device: torch.device)
             groups, lr=config.learning_rate, betas=betas, eps=config.epsilon, weight_decay=config.weight_decay
         )
         return paged
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, eps=config.epsilon, weight_decay=config.weight_decay)
+    return torch.optim.AdamW(
+        groups, lr=config.learning_rate, betas=betas, eps=config.epsilon, weight_decay=config.weight_decay
+    )
