@@ -72,6 +72,8 @@ class TripleJudge:
             reason = f"{self.model_seconds:g} 秒以内に答えなし"
         except BackendError as error:
             reason = error.ja
+        except Exception as error:  # whatever it is, a human decides
+            reason = f"障害 {type(error).__name__}"
         return Opinion("model", reason=reason, failed=True, ms=(time.perf_counter() - begin) * 1000)
 
 
@@ -80,7 +82,7 @@ def _guarded(judge: str, ask: Callable[[], Opinion]) -> Opinion:
     begin = time.perf_counter()
     try:
         return ask()
-    except (ValueError, KeyError, ArithmeticError, RecursionError, MemoryError) as error:
+    except Exception as error:  # whatever it is, a human decides
         ms = (time.perf_counter() - begin) * 1000
         return Opinion(judge, reason=f"障害 {type(error).__name__}", failed=True, ms=ms)
 

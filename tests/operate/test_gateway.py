@@ -1,0 +1,253 @@
+"""No word leaves before its verdict is durable, and none that the asker may not read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from so8t.ask.backend import FakeBackend, Generation
+from so8t.core import signing
+from so8t.core.errors import BackendDown, LedgerUnavailable, LevelUnknown, RecordInvalid
+from so8t.core.ledger import Ledger, verify
+from so8t.core.ledger_format import Entry
+from so8t.core.ledger_read import tail, texts_of
+from so8t.core.packaged import policy_text
+from so8t.core.types import DECISIONS, Decision, Domain, Reply, Request
+from so8t.decide.calibrate import Calibration
+from so8t.decide.domain import BUCKETS, DomainModel
+from so8t.decide.policy import parse_policy
+from so8t.decide.prompt import ChatFormat
+from so8t.judge.model import ModelJudge
+from so8t.judge.precedent import PrecedentStore
+from so8t.judge.triple import TripleJudge
+from so8t.operate.gateway import MAX_QUERY, Gateway, objection
+
+A, E, D = DECISIONS
+POLICY = parse_policy(*policy_text("demo"))
+CHAT = ChatFormat("{% for m in messages %}{{ m.content }}{% endfor %}")
+ANY = DomainModel(np.zeros((8, BUCKETS), np.float32), np.zeros(8, np.float32), 1.0, 0.0)
+SCORES = {A: [9.0, 0.0, 0.0], E: [0.0, 9.0, 0.0], D: [0.0, 0.0, 9.0]}
+ASKED = Request("q-1", "会議の議事録を三行にまとめてください。", "社内限定", "社内限定", Domain.BUSINESS, user="社員甲")
+
+
+@dataclass
+class FakeLedger:
+    """Keeps what it is given; the futures are resolved by the test."""
+
+    futures: list[Future[Entry]] = field(default_factory=list)
+    bodies: list[tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
+    at_once: Entry | None = None
+
+    def append(self, kind: str, body: Mapping[str, Any], *, text: Mapping[str, str] | None = None) -> Future[Entry]:
+        future: Future[Entry] = Future()
+        self.bodies.append((kind, json.loads(json.dumps(body)), dict(text or {})))
+        self.futures.append(future)
+        if self.at_once:
+            future.set_result(self.at_once)
+        return future
+
+
+ENTRY = Entry(7, "t", "decision", b"\x01" * 32)
+
+
+def gateway(ledger: Any, decision: Decision = A, backend: FakeBackend | None = None) -> Gateway:
+    backend = backend or FakeBackend({"": SCORES[decision]}, answer="三行にまとめました。")
+    model = ModelJudge(backend, CHAT, "compact", 1.0)
+    return Gateway(TripleJudge(POLICY, model, PrecedentStore([]), ANY, Calibration()), ledger)
+
+
+def asked(request: Request = ASKED, decision: Decision = A, backend: FakeBackend | None = None) -> tuple[Reply, FakeLedger]:
+    ledger = FakeLedger(at_once=ENTRY)
+    return asyncio.run(gateway(ledger, decision, backend).ask(request)), ledger
+
+
+@pytest.mark.parametrize("decision", DECISIONS)
+def test_no_reply_before_the_entry_is_durable(decision: Decision) -> None:
+    async def main() -> None:
+        ledger = FakeLedger()
+        task = asyncio.create_task(gateway(ledger, decision).ask(ASKED))
+        await asyncio.sleep(0.2)
+        assert len(ledger.futures) == 1 and not task.done()
+        ledger.futures[0].set_result(ENTRY)
+        reply = await asyncio.wait_for(task, 5)
+        assert reply.verdict.decision is decision
+        assert (reply.ledger_seq, reply.ledger_head) == (7, "01" * 32)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("decision", DECISIONS)
+def test_a_ledger_that_fails_answers_nothing(decision: Decision) -> None:
+    class Full(FakeLedger):
+        def append(self, kind: str, body: Mapping[str, Any], *, text: Mapping[str, str] | None = None) -> Future[Entry]:
+            future = super().append(kind, body, text=text)
+            future.set_exception(LedgerUnavailable(where="ledger.db", detail="disk"))
+            return future
+
+    with pytest.raises(LedgerUnavailable) as caught:
+        asyncio.run(gateway(Full(), decision).ask(ASKED))
+    assert "三行にまとめました" not in caught.value.render("ja") and caught.value.exit_code == 9
+
+
+def test_a_ledger_that_refuses_at_once() -> None:
+    class Closed(FakeLedger):
+        def append(self, kind: str, body: Mapping[str, Any], *, text: Mapping[str, str] | None = None) -> Future[Entry]:
+            raise LedgerUnavailable(detail="closed")
+
+    with pytest.raises(LedgerUnavailable):
+        asyncio.run(gateway(Closed()).ask(ASKED))
+
+
+def test_an_asker_who_hangs_up_is_still_recorded() -> None:
+    async def main() -> None:
+        ledger = FakeLedger()
+        task = asyncio.create_task(gateway(ledger).ask(ASKED))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert len(ledger.bodies) == 1
+
+    asyncio.run(main())
+
+
+def test_an_allowed_answer() -> None:
+    reply, ledger = asked()
+    assert reply.text == "三行にまとめました。" and reply.verdict.decision is A
+    assert set(reply.ms) == {"judge", "answer", "ledger"} and all(v >= 0 for v in reply.ms.values())
+    assert len(ledger.bodies) == 1
+
+
+@pytest.mark.parametrize("decision", [E, D])
+def test_only_allow_asks_the_model_for_words(decision: Decision) -> None:
+    class Mute(FakeBackend):
+        async def generate(self, *_: Any, **__: Any) -> Generation:
+            raise AssertionError("no answer was allowed")
+
+    reply, _ = asked(decision=decision, backend=Mute({"": SCORES[decision]}))
+    assert reply.verdict.decision is decision
+
+
+def test_escalate_names_the_target_and_deny_the_reference() -> None:
+    place = POLICY.domain(Domain.BUSINESS)
+    handed, _ = asked(decision=E)
+    assert place.escalation_target in handed.text and place.policy_refs[E] in handed.text
+    denied, _ = asked(decision=D)
+    assert place.policy_refs[D] in denied.text and place.escalation_target not in denied.text
+    for reply in (handed, denied):
+        assert "三行" not in reply.text and ASKED.query not in reply.text
+
+
+def test_erasable_texts_are_not_in_the_body() -> None:
+    secret = Request("q-2", "会議の議事録 ひみつの合言葉 をまとめてください。", "社内限定", "社内限定", Domain.BUSINESS, "社員甲")
+    _, ledger = asked(secret, backend=FakeBackend({"": SCORES[A]}, answer="こたえの合言葉"))
+    ((kind, body, text),) = ledger.bodies
+    assert kind == "decision" and text == {"query": secret.query, "reply": "こたえの合言葉"}
+    assert "合言葉" not in json.dumps(body, ensure_ascii=False)
+    assert body["request_id"] == "q-2" and body["actor"] == "社員甲" and body["clearance"] == "社内限定"
+    assert body["decision"] == "ALLOW" and body["policy_digest"] == POLICY.digest
+    assert [o["judge"] for o in body["opinions"]] == ["rule", "model", "precedent"]
+
+
+def answered(answer: str, request: Request = ASKED) -> tuple[Reply, str]:
+    reply, ledger = asked(request, backend=FakeBackend({"": SCORES[A]}, answer=answer))
+    return reply, ledger.bodies[0][1]["answer_withheld"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["連絡先は 090-1234-5678 です。", "taro.yamada@example.co.jp へどうぞ。", "カードは 4111 1111 1111 1111 です。"],
+)
+def test_personal_data_is_withheld(answer: str) -> None:
+    reply, withheld = answered(answer)
+    assert withheld and answer not in reply.text and "差し止め" in reply.text
+    for piece in ("090", "example.co.jp", "4111"):
+        assert piece not in reply.text and piece not in withheld
+
+
+def test_what_the_asker_brought_may_return() -> None:
+    request = Request("q", "宛先 taro@example.co.jp への会議の案内文を書いてください。", "社内限定", "社内限定", Domain.BUSINESS)
+    answer = "taro@example.co.jp 様 ご案内いたします。"
+    assert answered(answer, request) == (answered(answer, request)[0], "")
+    assert answered(answer, request)[0].text == answer
+    assert answered("hanako@example.co.jp 様", request)[1]
+
+
+def test_markings_above_the_clearance_are_withheld() -> None:
+    for level, free in (("公開", True), ("社内限定", True), ("部外秘", False), ("極秘", False)):
+        reply, withheld = answered(f"【{level}】の資料によれば以上です。")
+        assert (withheld == "") is free, level
+        assert ("以上です" in reply.text) is free
+    assert objection("【極秘】以上", Request("q", "x", "極秘"), POLICY) == ""
+
+
+@pytest.mark.parametrize(
+    "hidden", ["【極\u200b秘】以上", "【極 秘】以上", "090\u200b-1234-5678", "０９０－１２３４－５６７８"]
+)
+def test_a_disguised_answer_is_withheld_too(hidden: str) -> None:
+    assert objection(hidden, ASKED, POLICY), hidden
+
+
+def test_a_model_that_breaks_while_answering() -> None:
+    class Half(FakeBackend):
+        async def generate(self, *_: Any, **__: Any) -> Generation:
+            raise BackendDown(where="http://127.0.0.1:1")
+
+    reply, ledger = asked(backend=Half({"": SCORES[A]}))
+    assert "差し止め" in reply.text and "BackendDown" in ledger.bodies[0][1]["answer_withheld"]
+
+
+def test_a_model_that_never_ends_its_answer() -> None:
+    class Slow(FakeBackend):
+        async def generate(self, *_: Any, **__: Any) -> Generation:
+            await asyncio.sleep(60)
+            raise AssertionError
+
+    made = gateway(FakeLedger(at_once=ENTRY), backend=Slow({"": SCORES[A]}))
+    made.answer_seconds = 0.05
+    reply = asyncio.run(asyncio.wait_for(made.ask(ASKED), 5))
+    assert "TimeoutError" in reply.text
+
+
+def test_an_empty_answer_says_so() -> None:
+    assert "何も答えません" in answered("")[0].text
+
+
+def test_a_long_query_is_refused_before_anything_looks_at_it() -> None:
+    backend, ledger = FakeBackend({"": SCORES[A]}), FakeLedger(at_once=ENTRY)
+    with pytest.raises(RecordInvalid, match=str(MAX_QUERY)):
+        asyncio.run(gateway(ledger, backend=backend).ask(Request("q", "あ" * (MAX_QUERY + 1))))
+    assert backend.prompts == [] and ledger.bodies == []
+    asyncio.run(gateway(ledger, backend=backend).ask(Request("q", "あ" * MAX_QUERY)))
+    assert len(ledger.bodies) == 1
+
+
+def test_an_unknown_level_is_refused() -> None:
+    with pytest.raises(LevelUnknown):
+        asked(Request("q", "x", clearance="最高機密"))
+
+
+def test_through_a_real_ledger(tmp_path: Path) -> None:
+    key = signing.load_or_create(tmp_path / "k")
+    path = tmp_path / "ledger.db"
+
+    async def main(ledger: Ledger) -> list[Reply]:
+        made = gateway(ledger)
+        return list(await asyncio.gather(*(made.ask(Request(f"q-{n}", ASKED.query, "社内限定", "公開")) for n in range(8))))
+
+    with Ledger(path, key) as ledger:
+        replies = asyncio.run(main(ledger))
+    assert sorted(r.ledger_seq for r in replies) == list(range(2, 10))
+    heads = {b["seq"]: b["hash"] for b in tail(path, 8)}
+    assert all(heads[r.ledger_seq] == r.ledger_head for r in replies)
+    assert texts_of(path, replies[0].ledger_seq)["query"] == ASKED.query
+    report = verify(path, public_key=key.public_key())
+    assert report.ok and report.entries == 9
