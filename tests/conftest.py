@@ -66,7 +66,9 @@ def guard_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("guard")
     code = "from __future__ import annotations\nfrom collections.abc import Callable\nimport os\n\n"
     code += inspect.getsource(install_network_guard)
-    code += f"\n\ndef _report(line):\n    with open(os.environ[{GUARD_LOG!r}], 'a') as f:\n        f.write(line + '\\n')\n"
+    code += (
+        f"\n\ndef _report(line):\n    with open(os.environ[{GUARD_LOG!r}], 'a') as f:\n        f.write(line + '\\n')\n"
+    )
     (folder / "sitecustomize.py").write_text(code + "\n\ninstall_network_guard(_report)\n", encoding="utf-8")
     return folder
 

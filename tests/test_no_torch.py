@@ -31,7 +31,12 @@ def loaded(work: str, environment: dict[str, str], refuse: bool = True) -> tuple
     """(exit code, heavy modules that were loaded, stderr) of Python code that sets `code`."""
     program = PROGRAM.format(heavy=HEAVY, refuse=refuse, work=work)
     done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, encoding="utf-8", timeout=300, check=False
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
     )
     lines = [line for line in done.stdout.splitlines() if line.startswith("HEAVY ")]
     assert lines, done.stderr[-2000:]
@@ -49,10 +54,24 @@ def test_the_check_sees_torch(environment: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["so8t.cli", "so8t.pipeline", "so8t.operate.gateway", "so8t.operate.serving", "so8t.operate.demo", "so8t.judge.triple",
-     "so8t.prove.stage", "so8t.report.card", "so8t.commands.use", "so8t.commands.look", "so8t.commands.run", "so8t.doctor",
-     "so8t.core.ledger", "so8t.ask.llamacpp_server", "so8t.build.data.quality"],
-)  # fmt: skip
+    [
+        "so8t.cli",
+        "so8t.pipeline",
+        "so8t.operate.gateway",
+        "so8t.operate.serving",
+        "so8t.operate.demo",
+        "so8t.judge.triple",
+        "so8t.prove.stage",
+        "so8t.report.card",
+        "so8t.commands.use",
+        "so8t.commands.look",
+        "so8t.commands.run",
+        "so8t.doctor",
+        "so8t.core.ledger",
+        "so8t.ask.llamacpp_server",
+        "so8t.build.data.quality",
+    ],
+)
 def test_modules_of_the_server(module: str, environment: dict[str, str]) -> None:
     code, found, errors = loaded(f"import {module}\ncode = 0", environment)
     assert (code, found) == (0, []), errors
@@ -61,13 +80,19 @@ def test_modules_of_the_server(module: str, environment: dict[str, str]) -> None
 @pytest.fixture
 def lines(tmp_path: Path) -> Path:
     path = tmp_path / "in.jsonl"
-    record = {"id": "1", "query": "議事録の書き方を教えてください。", "text": "議事録は誰のために書くのか、という話です。"}
+    record = {
+        "id": "1",
+        "query": "議事録の書き方を教えてください。",
+        "text": "議事録は誰のために書くのか、という話です。",
+    }
     path.write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
 
 
 @pytest.mark.parametrize("verb", ["decide", "classify", "score"])
-def test_verbs_that_judge(verb: str, micro_runs: Path, lines: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+def test_verbs_that_judge(
+    verb: str, micro_runs: Path, lines: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
     out = tmp_path / "out.jsonl"
     more = ["--allow-unproven"] if verb == "decide" else []
     code, found, errors = loaded(cli(verb, "--in", lines, "--out", out, "--runs", micro_runs, *more), environment)
@@ -78,9 +103,12 @@ def test_verbs_that_judge(verb: str, micro_runs: Path, lines: Path, tmp_path: Pa
 def test_verbs_that_look(micro_runs: Path, environment: dict[str, str]) -> None:
     ledger = micro_runs / "micro" / "ledger.db"
     calls = (
-        ["ledger", "verify", ledger, "--runs", micro_runs], ["doctor", "--profile", "micro"], ["status", "micro", "--runs", micro_runs],
-        ["bundle", "show", micro_runs / "micro" / "bundle", "--runs", micro_runs], ["show", "micro", "--runs", micro_runs],
-    )  # fmt: skip
+        ["ledger", "verify", ledger, "--runs", micro_runs],
+        ["doctor", "--profile", "micro"],
+        ["status", "micro", "--runs", micro_runs],
+        ["bundle", "show", micro_runs / "micro" / "bundle", "--runs", micro_runs],
+        ["show", "micro", "--runs", micro_runs],
+    )
     work = "from so8t.cli import main\n"
     work += "\n".join(f"code = main({[str(a) for a in c]!r})\nassert code in (0, 12), {c[0]!r}" for c in calls)
     code, found, errors = loaded(work, environment)

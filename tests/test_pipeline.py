@@ -77,7 +77,9 @@ def downstream(name: str) -> list[str]:
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
-    return {str(p): (p.stat().st_mtime_ns, p.stat().st_size) for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
+    return {
+        str(p): (p.stat().st_mtime_ns, p.stat().st_size) for p in folder.rglob("*") if p.is_file() and p.name != ".lock"
+    }
 
 
 def test_every_input_is_an_earlier_stage_and_budgets_fit_ten_minutes() -> None:
@@ -93,7 +95,9 @@ def test_order_and_manifests(tmp_path: Path, stages: Stages, config: Config) -> 
     run = Run(tmp_path / "r")
     for name in STAGES:
         manifest = run.manifest(name)
-        assert manifest and manifest.done and set(manifest.outputs) == {"out.json"} and manifest.facts == {"stage": name}
+        assert (
+            manifest and manifest.done and set(manifest.outputs) == {"out.json"} and manifest.facts == {"stage": name}
+        )
         assert manifest.inputs == {n: m.digest for n in STAGE_TABLE[name].inputs if (m := run.manifest(n))}
 
 
@@ -139,7 +143,7 @@ def test_a_change_of_a_stage_cut_short_is_refused_too(tmp_path: Path, stages: St
     stages.before["base"] = stop
     with pytest.raises(KeyboardInterrupt):
         piped(tmp_path, config).start()
-    with pytest.raises(ConfigChanged, match="base.steps"):
+    with pytest.raises(ConfigChanged, match=r"base\.steps"):
         piped(tmp_path, changed(config, "base", steps=99)).start()
 
 
@@ -300,13 +304,17 @@ def test_a_manifest_that_cannot_be_written_is_a_full_disk(
 # ---- the real stages ---------------------------------------------------------------------------------------------
 
 OUTPUTS = {
-    "collect": ["domain_model.npz", "collection_stats.json"], "synth": ["written.jsonl", "synthesis_report.json"],
-    "validate": ["train.jsonl", "test.jsonl", "statistics.json", "report.md"], "base": ["base.json", "model/model.safetensors"],
-    "train": ["adapter.safetensors", "history.jsonl"], "burnin": ["burnin.json", "model/model.safetensors"],
+    "collect": ["domain_model.npz", "collection_stats.json"],
+    "synth": ["written.jsonl", "synthesis_report.json"],
+    "validate": ["train.jsonl", "test.jsonl", "statistics.json", "report.md"],
+    "base": ["base.json", "model/model.safetensors"],
+    "train": ["adapter.safetensors", "history.jsonl"],
+    "burnin": ["burnin.json", "model/model.safetensors"],
     "export": ["gguf/model-F16.gguf", "gguf/model-Q8_0.gguf", "gguf/model-Q4_K_M.gguf", "parity.json", "policy.toml"],
-    "prove": ["calibration.json", "card.json", "card.html"], "bundle": ["bundle.json", "bundle.sig", "Modelfile.Q8_0"],
+    "prove": ["calibration.json", "card.json", "card.html"],
+    "bundle": ["bundle.json", "bundle.sig", "Modelfile.Q8_0"],
     "demo": ["demo.json"],
-}  # fmt: skip
+}
 
 
 def test_all_ten_stages(micro_run: Path) -> None:
@@ -325,7 +333,14 @@ def test_the_log_keeps_every_stage(micro_run: Path) -> None:
     records = [json.loads(line) for line in (micro_run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [r["stage"] for r in records if r["event"] == "start"] == list(STAGES)
     assert [r["stage"] for r in records if r["event"] == "done"] == list(STAGES)
-    assert {r["stage"] for r in records if r["event"] == "progress"} >= {"collect", "synth", "base", "train", "prove", "demo"}
+    assert {r["stage"] for r in records if r["event"] == "progress"} >= {
+        "collect",
+        "synth",
+        "base",
+        "train",
+        "prove",
+        "demo",
+    }
 
 
 def test_no_stage_left_a_partial_file(micro_run: Path) -> None:

@@ -68,11 +68,12 @@ def _gpu(config: Config) -> list[Finding]:
     program = shutil.which("nvidia-smi")
     if program is None:
         return [Finding("NVIDIA GPU", "NVIDIA GPU", "nvidia-smi: なし / none; CPU", not wanted, False)]
-    done = subprocess.run(
-        [program, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"],
-        capture_output=True, timeout=20, check=False,
-    )  # fmt: skip
-    detail = done.stdout.decode("utf-8", "replace").strip()
+    try:
+        command = [program, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+        done = subprocess.run(command, capture_output=True, timeout=20, check=False)
+        detail = done.stdout.decode("utf-8", "replace").strip()
+    except (OSError, subprocess.TimeoutExpired) as error:
+        detail = f"nvidia-smi: {type(error).__name__}"
     driver = detail.split(",")[1].strip().split(".")[0] if detail.count(",") >= 2 else ""
     good = driver.isdigit() and int(driver) >= DRIVER
     build = metadata.version("torch") if importlib.util.find_spec("torch") else "-"

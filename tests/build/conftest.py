@@ -50,8 +50,8 @@ CONTEXT, MAXIMUM, VOCABULARY = 1024, 4096, 1024
 
 
 @pytest.fixture(scope="session", autouse=True)
-def two_threads() -> None:
-    torch.set_num_threads(2)
+def one_thread() -> None:
+    torch.set_num_threads(1)  # rows this small gain nothing from a second one
 
 
 @pytest.fixture(scope="session")
@@ -175,3 +175,23 @@ def phi4(tmp_path_factory: pytest.TempPathFactory) -> Path:
     state = {k: v.contiguous() for k, v in model.state_dict().items() if k != "lm_head.weight"}
     save_file(state, folder / "model.safetensors", {"format": "pt"})
     return folder
+
+
+@pytest.fixture(scope="session")
+def burned(phi4: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Phi-4-mini-shaped model as burn-in leaves it: fp32, saved by transformers 5 in its own spelling."""
+    from so8t.build.model.base import load_causal, load_tokenizer
+
+    folder = tmp_path_factory.mktemp("burned")
+    load_causal(phi4, torch.float32).save_pretrained(folder)
+    load_tokenizer(phi4).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def f16(burned: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from so8t.build.gguf import export_f16
+
+    out = tmp_path_factory.mktemp("gguf") / "model-F16.gguf"
+    export_f16(burned, out, "so8t Phi-3 tiny")
+    return out

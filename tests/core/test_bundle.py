@@ -1,4 +1,4 @@
-"""A bundle is whole, listed, hashed and signed by the key you trust, and its card is of exactly it - or it is refused."""
+"""A bundle is whole, listed, hashed, signed by the key you trust, and its card is of exactly it - or it is refused."""
 
 from __future__ import annotations
 

@@ -11,9 +11,19 @@ from so8t.core.errors import ConfigChanged, DiskFull, So8tError
 
 JAPANESE = re.compile(r"[ぁ-ヿ一-鿿]")
 EXIT_CODES = {
-    "So8tError": 1, "UsageError": 2, "DataError": 3, "RunError": 4, "ResourceError": 5, "ModelError": 6, "ProofError": 7,
-    "BundleError": 8, "LedgerError": 9, "BackendError": 10, "PolicyError": 11, "EnvironmentUnfit": 12,
-}  # fmt: skip
+    "So8tError": 1,
+    "UsageError": 2,
+    "DataError": 3,
+    "RunError": 4,
+    "ResourceError": 5,
+    "ModelError": 6,
+    "ProofError": 7,
+    "BundleError": 8,
+    "LedgerError": 9,
+    "BackendError": 10,
+    "PolicyError": 11,
+    "EnvironmentUnfit": 12,
+}
 
 
 def tree(cls: type[So8tError] = So8tError) -> list[type[So8tError]]:

@@ -175,7 +175,11 @@ def test_hash_folder(tmp_path: Path) -> None:
     (tmp_path / ".hidden").write_bytes(b"3")
     found = files.hash_folder(tmp_path)
     assert list(found) == sorted(found) and set(found) == {"sub/x", "y", ".hidden"}
-    assert found["y"] == files.sha256_file(tmp_path / "y") == "d4735e3a265e16eee03f59718b9b5d03019c07d8b6c51f90da3a666eec13ab35"
+    assert (
+        found["y"]
+        == files.sha256_file(tmp_path / "y")
+        == "d4735e3a265e16eee03f59718b9b5d03019c07d8b6c51f90da3a666eec13ab35"
+    )
     assert set(files.hash_folder(tmp_path, frozenset({"y"}))) == {"sub/x", ".hidden"}
 
 

@@ -101,6 +101,8 @@ def test_nothing_to_do_divides_by_nothing(tmp_path: Path) -> None:
         task.advance(0)
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3723, "1:02:03"), (-5, "0:00")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3723, "1:02:03"), (-5, "0:00")]
+)
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text

@@ -23,7 +23,12 @@ def test_sentences_lose_nothing_but_space(text: str) -> None:
 
 
 def test_dedup_key_folds_spelling_only() -> None:
-    same = ["ABC株式会社 を調べて", "ＡＢＣ株式会社を調べて", "abc株式会社\u200bを 調べて\n", "ABC㈱を調べて".replace("㈱", "株式会社")]
+    same = [
+        "ABC株式会社 を調べて",
+        "ＡＢＣ株式会社を調べて",
+        "abc株式会社\u200bを 調べて\n",
+        "ABC㈱を調べて".replace("㈱", "株式会社"),
+    ]
     assert len({dedup_key(t) for t in same}) == 1
     assert dedup_key("ｶﾞｽ") == dedup_key("ガス") == dedup_key(unicodedata.normalize("NFD", "ガス"))
     assert dedup_key("送ってください") != dedup_key("送らないでください")
@@ -46,7 +51,14 @@ def test_a_control_character_does_not_keep_a_mark_from_its_letter() -> None:
 
 @pytest.mark.parametrize(
     ("text", "japanese", "kana"),
-    [("", 0.0, 0.0), ("あア漢", 1.0, 2 / 3), ("abcd", 0.0, 0.0), ("漢字", 1.0, 0.0), ("ab漢か", 0.5, 0.25), ("々〆", 1.0, 0.0)],
+    [
+        ("", 0.0, 0.0),
+        ("あア漢", 1.0, 2 / 3),
+        ("abcd", 0.0, 0.0),
+        ("漢字", 1.0, 0.0),
+        ("ab漢か", 0.5, 0.25),
+        ("々〆", 1.0, 0.0),
+    ],
 )
 def test_ratios(text: str, japanese: float, kana: float) -> None:
     assert japanese_ratio(text) == pytest.approx(japanese)

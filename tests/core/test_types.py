@@ -16,10 +16,20 @@ from so8t.core.types import DECISIONS, Decision, Domain, Levels, Opinion, Sample
 
 def sample(**changes: Any) -> Sample:
     made = Sample(
-        id="a-1", kind="request", text="議事録をまとめてください。", source="t", license="CC0-1.0", domain=Domain.BUSINESS,
-        split=Split.TRAIN, family="f", decision=Decision.ALLOW, response="はい。", clearance="社内限定",
-        classification="公開", identity_contract={"role": "係", "limitations": ["一", "二"]},
-    )  # fmt: skip
+        id="a-1",
+        kind="request",
+        text="議事録をまとめてください。",
+        source="t",
+        license="CC0-1.0",
+        domain=Domain.BUSINESS,
+        split=Split.TRAIN,
+        family="f",
+        decision=Decision.ALLOW,
+        response="はい。",
+        clearance="社内限定",
+        classification="公開",
+        identity_contract={"role": "係", "limitations": ["一", "二"]},
+    )
     return dataclasses.replace(made, **changes)
 
 
@@ -38,7 +48,13 @@ def test_sample_round_trip() -> None:
 
 def test_sha256_is_of_the_content_not_of_the_id() -> None:
     assert sample().sha256 == sample(id="b-2").sha256
-    for change in ({"text": "x"}, {"decision": Decision.DENY}, {"split": Split.TEST}, {"clearance": "極秘"}, {"family": "g"}):
+    for change in (
+        {"text": "x"},
+        {"decision": Decision.DENY},
+        {"split": Split.TEST},
+        {"clearance": "極秘"},
+        {"family": "g"},
+    ):
         assert sample().sha256 != sample(**change).sha256
 
 
@@ -94,8 +110,14 @@ def test_canonical_json_is_one_spelling(value: dict[str, Any]) -> None:
 def test_opinion_abstains_or_failed() -> None:
     assert Opinion("x").abstains and not Opinion("x", failed=True).abstains
     assert Opinion("x").to_json() == {
-        "judge": "x", "decision": None, "probabilities": None, "rules": [], "reason": "", "ms": 0.0, "failed": False,
-    }  # fmt: skip
+        "judge": "x",
+        "decision": None,
+        "probabilities": None,
+        "rules": [],
+        "reason": "",
+        "ms": 0.0,
+        "failed": False,
+    }
 
 
 def test_confidence_is_the_probability_of_the_decision() -> None:

@@ -161,9 +161,10 @@ def test_least_cost_is_the_minimum_and_severe_on_a_tie(row: list[float]) -> None
 
 
 def test_costs_move_the_decision() -> None:
-    """With p(DENY) = 0.2 the demo policy asks a human; where danger costs nothing it would allow."""
+    """With p(DENY) = 0.2 a human is asked where passing danger is dear, else it is allowed."""
     p = probabilities(0.8, 0.0, 0.2)
-    assert least_cost(p, POLICY.costs) is E
+    dear = {A: probabilities(0, 4, 10), E: probabilities(1, 0, 2), D: probabilities(4, 2, 0)}
+    assert least_cost(p, dear) is E  # 2.0 > 0.8 + 0.4
     assert least_cost(p, {j: {t: float(j != t) for t in DECISIONS} for j in DECISIONS}) is A
 
 
@@ -178,7 +179,9 @@ def test_raised_moves_what_lies_below(row: list[float], floor: Decision | None) 
 
 def test_reference_and_target_are_of_the_rule_that_decided() -> None:
     rule = next(r for r in POLICY.rules if r.hard and r.effect is E and r.escalation_target)
-    verdict = combine(REQUEST, [dataclasses.replace(opinion("rule", 0.02, 0.96, 0.02, floor=E), rules=(rule.id,))], POLICY)
+    verdict = combine(
+        REQUEST, [dataclasses.replace(opinion("rule", 0.02, 0.96, 0.02, floor=E), rules=(rule.id,))], POLICY
+    )
     assert verdict.decision is E and verdict.escalation_target == rule.escalation_target
     assert verdict.rules == (rule.id,)
 

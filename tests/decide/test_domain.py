@@ -18,7 +18,12 @@ from so8t.decide.domain import BUCKETS, DOMAINS, DomainModel, features
 def model(**changes: Any) -> DomainModel:
     generator = np.random.default_rng(5)
     weight = generator.normal(0, 5, (len(DOMAINS), BUCKETS)).astype(np.float16).astype(np.float32)
-    values = {"weight": weight, "bias": np.zeros(len(DOMAINS), np.float32), "temperature": 1.5, "minimum_confidence": 0.25}
+    values = {
+        "weight": weight,
+        "bias": np.zeros(len(DOMAINS), np.float32),
+        "temperature": 1.5,
+        "minimum_confidence": 0.25,
+    }
     return DomainModel(**(values | changes))
 
 
@@ -72,7 +77,11 @@ def test_a_higher_temperature_is_less_sure() -> None:
     assert model(temperature=9.0).classify("離陸")[1] < model(temperature=0.5).classify("離陸")[1]
 
 
-GOOD = {"weight": np.zeros((8, BUCKETS), np.float16), "bias": np.zeros(8, np.float32), "calibration": np.array([1.0, 0.2])}
+GOOD = {
+    "weight": np.zeros((8, BUCKETS), np.float16),
+    "bias": np.zeros(8, np.float32),
+    "calibration": np.array([1.0, 0.2]),
+}
 
 
 @pytest.mark.parametrize(

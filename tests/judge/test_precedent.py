@@ -62,13 +62,13 @@ def test_a_disguise_is_taken_off() -> None:
 
 def test_of_two_like_cases_that_disagree_the_severe_one_is_named() -> None:
     twins = [Case("a", "点検表を送ってください。", A, "甲"), Case("d", "点検表を送ってください。", D, "乙")]
-    opinion = PrecedentStore([*twins, *CASES]).opinion(Request("r", "点検表を送ってください。"))
+    opinion = PrecedentStore(twins).opinion(Request("r", "点検表を送ってください。"))
     assert opinion.decision is D
     assert opinion.probabilities and opinion.probabilities[A] == pytest.approx(opinion.probabilities[D])
 
 
 def test_less_like_cases_weigh_less() -> None:
-    store = PrecedentStore(CASES)
+    store = PrecedentStore(CASES[:1])
     near = store.opinion(Request("r", CASES[0].query)).probabilities
     further = store.opinion(Request("r", "取引先に社内の座席表を渡したい。")).probabilities
     assert near and further and near[E] > further[E]

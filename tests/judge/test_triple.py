@@ -32,7 +32,9 @@ POLICY = parse_policy(*policy_text("demo"))
 CHAT = ChatFormat("{% for m in messages %}{{ m.content }}{% endfor %}")
 ANY = DomainModel(np.zeros((8, BUCKETS), np.float32), np.zeros(8, np.float32), 1.0, 0.0)
 HARMLESS = Request("r", "会議の議事録を三行にまとめてください。", "社内限定", "公開", Domain.BUSINESS)
-FORBIDDEN = Request("r", "来年度の試験計画を全部見せてください。", "公開", "極秘", Domain.DEFENSE)  # two levels up: hard DENY
+FORBIDDEN = Request(
+    "r", "来年度の試験計画を全部見せてください。", "公開", "極秘", Domain.DEFENSE
+)  # two levels up: hard DENY
 ALLOWS = {"": [5.0, 0.0, -5.0]}
 
 
@@ -82,7 +84,12 @@ def test_a_late_model_escalates_in_time() -> None:
 
 @pytest.mark.parametrize(
     "backend",
-    [SlowBackend(), FakeBackend(error=BackendDown()), FakeBackend(error=BackendProtocol()), FakeBackend({"": [math.nan] * 3})],
+    [
+        SlowBackend(),
+        FakeBackend(error=BackendDown()),
+        FakeBackend(error=BackendProtocol()),
+        FakeBackend({"": [math.nan] * 3}),
+    ],
     ids=["late", "down", "protocol", "nan"],
 )
 def test_without_its_model_a_floor_still_denies_and_the_rest_escalates(backend: FakeBackend) -> None:
@@ -106,8 +113,19 @@ def broken(error: Exception) -> Callable[..., Opinion]:
     return call
 
 
-ERRORS = [ValueError("秘密の中身"), KeyError("x"), ZeroDivisionError(), RecursionError(), MemoryError(), TypeError("x"),
-          IndexError("x"), AttributeError("x"), AssertionError("x"), RuntimeError("x"), UnicodeEncodeError("utf-8", "x", 0, 1, "y")]  # fmt: skip
+ERRORS = [
+    ValueError("秘密の中身"),
+    KeyError("x"),
+    ZeroDivisionError(),
+    RecursionError(),
+    MemoryError(),
+    TypeError("x"),
+    IndexError("x"),
+    AttributeError("x"),
+    AssertionError("x"),
+    RuntimeError("x"),
+    UnicodeEncodeError("utf-8", "x", 0, 1, "y"),
+]
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda e: type(e).__name__)
@@ -161,7 +179,12 @@ def test_odd_queries_get_a_verdict(query: str) -> None:
 
 
 def test_an_unknown_level_is_the_askers_mistake() -> None:
-    for change in ({"clearance": "最高機密"}, {"classification": "最高機密"}, {"clearance": ""}, {"classification": ""}):
+    for change in (
+        {"clearance": "最高機密"},
+        {"classification": "最高機密"},
+        {"clearance": ""},
+        {"classification": ""},
+    ):
         with pytest.raises(LevelUnknown):
             verdict(judge(FakeBackend(ALLOWS)), replace(HARMLESS, **change))
 
@@ -202,7 +225,13 @@ def test_the_judges_of_a_bundle(bundle_copy: Path) -> None:
 
 
 def test_precedents_hold_no_evaluation_data(micro_run: Path) -> None:
-    held = [json.loads(line)["text"] for split in ("calibration", "test", "validation")
-            for line in (micro_run / "validate" / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()]  # fmt: skip
-    cases = {json.loads(line)["query"] for line in (micro_run / "bundle" / "precedents.jsonl").read_text(encoding="utf-8").splitlines()}
+    held = [
+        json.loads(line)["text"]
+        for split in ("calibration", "test", "validation")
+        for line in (micro_run / "validate" / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    cases = {
+        json.loads(line)["query"]
+        for line in (micro_run / "bundle" / "precedents.jsonl").read_text(encoding="utf-8").splitlines()
+    }
     assert held and not cases & set(held)

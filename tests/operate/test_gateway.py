@@ -64,7 +64,9 @@ def gateway(ledger: Any, decision: Decision = A, backend: FakeBackend | None = N
     return Gateway(TripleJudge(POLICY, model, PrecedentStore([]), ANY, Calibration()), ledger)
 
 
-def asked(request: Request = ASKED, decision: Decision = A, backend: FakeBackend | None = None) -> tuple[Reply, FakeLedger]:
+def asked(
+    request: Request = ASKED, decision: Decision = A, backend: FakeBackend | None = None
+) -> tuple[Reply, FakeLedger]:
     ledger = FakeLedger(at_once=ENTRY)
     return asyncio.run(gateway(ledger, decision, backend).ask(request)), ledger
 
@@ -147,7 +149,9 @@ def test_escalate_names_the_target_and_deny_the_reference() -> None:
 
 
 def test_erasable_texts_are_not_in_the_body() -> None:
-    secret = Request("q-2", "会議の議事録 ひみつの合言葉 をまとめてください。", "社内限定", "社内限定", Domain.BUSINESS, "社員甲")
+    secret = Request(
+        "q-2", "会議の議事録 ひみつの合言葉 をまとめてください。", "社内限定", "社内限定", Domain.BUSINESS, "社員甲"
+    )
     _, ledger = asked(secret, backend=FakeBackend({"": SCORES[A]}, answer="こたえの合言葉"))
     ((kind, body, text),) = ledger.bodies
     assert kind == "decision" and text == {"query": secret.query, "reply": "こたえの合言葉"}
@@ -174,10 +178,12 @@ def test_personal_data_is_withheld(answer: str) -> None:
 
 
 def test_what_the_asker_brought_may_return() -> None:
-    request = Request("q", "宛先 taro@example.co.jp への会議の案内文を書いてください。", "社内限定", "社内限定", Domain.BUSINESS)
+    request = Request(
+        "q", "宛先 taro@example.co.jp への会議の案内文を書いてください。", "社内限定", "社内限定", Domain.BUSINESS
+    )
     answer = "taro@example.co.jp 様 ご案内いたします。"
-    assert answered(answer, request) == (answered(answer, request)[0], "")
-    assert answered(answer, request)[0].text == answer
+    reply, withheld = answered(answer, request)
+    assert (reply.text, withheld) == (answer, "")
     assert answered("hanako@example.co.jp 様", request)[1]
 
 
@@ -190,7 +196,8 @@ def test_markings_above_the_clearance_are_withheld() -> None:
 
 
 @pytest.mark.parametrize(
-    "hidden", ["【極\u200b秘】以上", "【極 秘】以上", "090\u200b-1234-5678", "０９０－１２３４－５６７８"]
+    "hidden",
+    ["【極\u200b秘】以上", "【極 秘 書 類】の【極\u00ad秘】", "090\u200b-1234-5678", "０９０－１２３４－５６７８"],
 )
 def test_a_disguised_answer_is_withheld_too(hidden: str) -> None:
     assert objection(hidden, ASKED, POLICY), hidden
@@ -241,7 +248,9 @@ def test_through_a_real_ledger(tmp_path: Path) -> None:
 
     async def main(ledger: Ledger) -> list[Reply]:
         made = gateway(ledger)
-        return list(await asyncio.gather(*(made.ask(Request(f"q-{n}", ASKED.query, "社内限定", "公開")) for n in range(8))))
+        return list(
+            await asyncio.gather(*(made.ask(Request(f"q-{n}", ASKED.query, "社内限定", "公開")) for n in range(8)))
+        )
 
     with Ledger(path, key) as ledger:
         replies = asyncio.run(main(ledger))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from so8t.ask.llamacpp import LlamaCpp
 from so8t.core import signing
 from so8t.core.bundle import LISTING, SIGNATURE, payload_digest
 from so8t.core.errors import BundleBroken, BundleUnproven, SignatureInvalid, So8tError
@@ -93,5 +94,31 @@ def test_the_judge_of_a_bundle(micro_run: Path, micro_runs: Path) -> None:
             # longer than the model's context: the judge fails, a human decides, nobody sees a traceback
             long = await judge.judge(Request("r", "会議の議事録をまとめてください。" * 1200))
             assert long.decision.severity >= 1
+
+    asyncio.run(main())
+
+
+def test_an_answer_that_comes_in_pieces_is_read_whole() -> None:
+    """All label scores are a long answer; the network cuts it where it likes."""
+    pieces, done = [b'{"tokens": [1, ', b"2, " * 50_000, b"3]}"], asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {sum(map(len, pieces))}\r\n\r\n".encode())
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.05)
+        writer.close()
+        await writer.wait_closed()
+        done.set()
+
+    async def main() -> None:
+        server = await asyncio.start_server(handle, "127.0.0.1", 0)
+        async with server:
+            backend = LlamaCpp(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+            assert len(await backend.tokenize("x")) == 50_002
+            await backend.close()
+            await done.wait()
 
     asyncio.run(main())

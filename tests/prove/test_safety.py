@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from so8t.core.types import DECISIONS, Decision
+from so8t.core.types import DECISIONS
 from so8t.prove.safety import FIGURES, LOWER_IS_BETTER, Judged, by_family, check_thresholds, confusion, figures
 
 A, E, D = DECISIONS

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -31,18 +31,32 @@ ANY = DomainModel(np.zeros((8, BUCKETS), np.float32), np.zeros(8, np.float32), 1
 
 def sample(n: int, decision: Decision = A, **changes: Any) -> Sample:
     made = Sample(
-        id=f"s{n}", kind="request", text=f"{n}月の会議の案内文を書いてください。", source="t", license="t", domain=Domain.FINANCE,
-        split=Split.TEST, family="FAMILY", pair="PAIR", decision=decision, response="RESPONSE", clearance="社内限定",
-        classification="公開", register="REGISTER", attack="ATTACK", policy_ref="REF", escalation_target="TARGET",
+        id=f"s{n}",
+        kind="request",
+        text=f"{n}月の会議の案内文を書いてください。",
+        source="t",
+        license="t",
+        domain=Domain.FINANCE,
+        split=Split.TEST,
+        family="FAMILY",
+        pair="PAIR",
+        decision=decision,
+        response="RESPONSE",
+        clearance="社内限定",
+        classification="公開",
+        register="REGISTER",
+        attack="ATTACK",
+        policy_ref="REF",
+        escalation_target="TARGET",
         identity_contract={"role": "CONTRACT"},
-    )  # fmt: skip
+    )
     return dataclasses.replace(made, **changes)
 
 
 class SpyJudge(TripleJudge):
     """Keeps every request it is given."""
 
-    seen: list[Request] = []
+    seen: ClassVar[list[Request]] = []
 
     async def judge(self, request: Request) -> Verdict:
         SpyJudge.seen.append(request)
@@ -69,7 +83,9 @@ def test_the_evaluation_never_sees_the_answer() -> None:
     asyncio.run(evaluate(judge(backend, SpyJudge), [sample(n, D) for n in range(3)], nothing))
     asyncio.run(calibrate(judge(backend), [sample(n, D) for n in range(3)], nothing))
     assert len(SpyJudge.seen) == 3
-    words = json.dumps([dataclasses.asdict(r) for r in SpyJudge.seen], default=str, ensure_ascii=False) + " ".join(backend.prompts)
+    words = json.dumps([dataclasses.asdict(r) for r in SpyJudge.seen], default=str, ensure_ascii=False) + " ".join(
+        backend.prompts
+    )
     for hidden in ("finance", "FAMILY", "PAIR", "RESPONSE", "REGISTER", "ATTACK", "REF", "TARGET", "CONTRACT", "DENY"):
         assert hidden not in words, hidden
 
@@ -133,9 +149,15 @@ def outcome(label: Decision, decision: Decision, scores: Sequence[float] = (0, 0
 
 def test_result_by_hand() -> None:
     found = result(
-        [outcome(A, A, (5, 0, 0)), outcome(A, D, (5, 0, 0), domain=Domain.MEDICAL), outcome(D, D, (0, 0, 5), attack=None),
-         outcome(D, A, (0, 0, 5), register="常体")], Calibration(2.0), 20,
-    )  # fmt: skip
+        [
+            outcome(A, A, (5, 0, 0)),
+            outcome(A, D, (5, 0, 0), domain=Domain.MEDICAL),
+            outcome(D, D, (0, 0, 5), attack=None),
+            outcome(D, A, (0, 0, 5), register="常体"),
+        ],
+        Calibration(2.0),
+        20,
+    )
     assert found["n"] == 4 and found["confusion"] == [[1, 0, 1], [0, 0, 0], [1, 0, 1]]
     assert found["accuracy"]["value"] == 0.5 and found["false_allow"]["value"] == 0.5
     assert found["f1"]["ALLOW"]["value"] == 0.5 and found["f1"]["macro"]["value"] is None

@@ -27,7 +27,7 @@ class HuggingFace:
         return frozenset(ids if isinstance(ids, list) else [ids])
 
     async def label_scores(self, prompt: str, labels: Sequence[str]) -> list[float]:
-        tokens = [self.encode(label)[0] for label in labels]
+        tokens = [t for label in labels for t in self.encode(label)[:1]]
         if len(set(tokens)) != len(labels):
             raise BackendProtocol(detail=f"labels begin alike: {labels}")
         with torch.no_grad():  # a decorator would leave the body of a coroutine outside

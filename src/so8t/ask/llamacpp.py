@@ -17,15 +17,15 @@ from so8t.core.errors import BackendDown, BackendProtocol
 FIRST_TRY = 32  # most likely tokens asked for; a fine-tuned model has its labels among them
 MAX_ANSWER_BYTES = 64 << 20
 NO_PROBABILITY = -1e9
+UNREADABLE = (LookupError, TypeError, ValueError, ArithmeticError)  # what a foreign answer may do to its reader
 
 
 class LlamaCpp:
     """A running server, e.g. http://127.0.0.1:8080. Close it when done."""
 
     def __init__(self, address: str, seconds: float = 60.0) -> None:
-        parts = urlsplit(address)
         try:
-            ipaddress.ip_address(parts.hostname or "")
+            ipaddress.ip_address(urlsplit(address).hostname or "")
         except ValueError:
             raise BackendDown(where=address, detail="literal IP address required") from None
         self.address = address.rstrip("/")
@@ -36,7 +36,7 @@ class LlamaCpp:
     async def label_scores(self, prompt: str, labels: Sequence[str]) -> list[float]:
         tokens = await self._labels(tuple(labels))
         for count in (FIRST_TRY, 1 << 20):
-            found = await self._next_token(prompt, count)
+            found = await self._next_token(prompt, count, tokens[0])
             if all(t in found for t in tokens):
                 break
         return [found.get(t, NO_PROBABILITY) for t in tokens]
@@ -56,23 +56,24 @@ class LlamaCpp:
             return Generation(
                 str(answer["content"]), int(answer["tokens_predicted"]), stopped, time.perf_counter() - begin
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except UNREADABLE as error:
             raise BackendProtocol(where=self.address, detail=f"/completion {error}") from error
 
     async def greedy(self, prompt: Sequence[int], count: int) -> list[tuple[int, dict[int, float]]]:
         """Up to `count` greedy tokens, each with the log-probabilities of its nearest rivals; ends at an end token."""
         body = {"prompt": list(prompt), "n_predict": count, "temperature": 0, "n_probs": 4, "cache_prompt": False}
-        answer = await self._post("/completion", body)
+        answer = await self._post("/completion", body | {"return_tokens": True})
         try:
-            return [(int(p["id"]), _logprobs(p["top_logprobs"])) for p in answer["completion_probabilities"]]
-        except (KeyError, TypeError, ValueError) as error:
+            near = [(int(p["id"]), _logprobs(p["top_logprobs"])) for p in answer.get("completion_probabilities", [])]
+            return _aligned([int(t) for t in answer["tokens"]][:count], near)
+        except UNREADABLE as error:
             raise BackendProtocol(where=self.address, detail=f"/completion {error}") from error
 
     async def tokenize(self, text: str) -> list[int]:
         answer = await self._post("/tokenize", {"content": text, "add_special": False, "parse_special": True})
         try:
             return [int(t) for t in answer["tokens"]]
-        except (KeyError, TypeError, ValueError) as error:
+        except UNREADABLE as error:
             raise BackendProtocol(where=self.address, detail=f"/tokenize {error}") from error
 
     async def close(self) -> None:
@@ -82,18 +83,21 @@ class LlamaCpp:
 
     async def _labels(self, labels: tuple[str, ...]) -> list[int]:
         if labels not in self._first_tokens:
-            tokens = [(await self.tokenize(label))[0] for label in labels]
+            tokens = [t for label in labels for t in (await self.tokenize(label))[:1]]
             if len(set(tokens)) != len(labels):
                 raise BackendProtocol(where=self.address, detail=f"labels begin alike: {labels}")
             self._first_tokens[labels] = tokens
         return self._first_tokens[labels]
 
-    async def _next_token(self, prompt: str, count: int) -> dict[int, float]:
+    async def _next_token(self, prompt: str, count: int, forced: int) -> dict[int, float]:
         body = {"prompt": prompt, "n_predict": 1, "temperature": 0, "n_probs": count, "cache_prompt": True}
+        # llama.cpp reports nothing for a token that ends inside a character. The bias makes it take a label instead;
+        # the probabilities it reports are those before the bias.
+        body["logit_bias"] = [[forced, 1e4]]
         answer = await self._post("/completion", body)
         try:
             return _logprobs(answer["completion_probabilities"][0]["top_logprobs"])
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except UNREADABLE as error:
             raise BackendProtocol(where=self.address, detail=f"/completion {error}") from error
 
     async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -101,9 +105,13 @@ class LlamaCpp:
             self._session = aiohttp.ClientSession(timeout=self._timeout, trust_env=False)
         try:
             async with self._session.post(self.address + path, json=body, allow_redirects=False) as response:
-                content = await response.content.read(MAX_ANSWER_BYTES)
+                content = bytearray()
+                async for piece in response.content.iter_any():  # read(n) gives what has come so far, not all of it
+                    content += piece
+                    if len(content) > MAX_ANSWER_BYTES:
+                        raise BackendProtocol(where=self.address + path, detail=f"> {MAX_ANSWER_BYTES} bytes")
                 if response.status != 200:
-                    raise BackendProtocol(where=self.address + path, detail=f"HTTP {response.status} {content[:200]!r}")
+                    raise BackendProtocol(where=self.address + path, detail=f"HTTP {response.status} {bytes(content[:200])!r}")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise BackendDown(where=self.address, detail=type(error).__name__) from error
         try:
@@ -113,6 +121,19 @@ class LlamaCpp:
         if not isinstance(answer, dict):
             raise BackendProtocol(where=self.address + path, detail="JSON: not an object")
         return answer
+
+
+def _aligned(tokens: list[int], near: list[tuple[int, dict[int, float]]]) -> list[tuple[int, dict[int, float]]]:
+    """Each token with its rivals; with none where llama.cpp left them out, because a character was not yet whole."""
+    steps, left = [], iter([*near, (-1, {})])
+    following = next(left)
+    for token in tokens:
+        if token == following[0]:
+            steps.append(following)
+            following = next(left)
+        else:
+            steps.append((token, {}))
+    return steps
 
 
 def _logprobs(entries: Sequence[dict[str, Any]]) -> dict[int, float]:

@@ -46,7 +46,7 @@ class Shape:
 
     @classmethod
     def read(cls, config: Mapping[str, Any], where: Path) -> Shape:
-        if "Phi3ForCausalLM" not in config.get("architectures", []):
+        if "Phi3ForCausalLM" not in (config.get("architectures") or []):
             raise GgufInvalid(
                 where=where, detail=f"architectures {config.get('architectures')}: Phi3ForCausalLM expected"
             )

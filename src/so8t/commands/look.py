@@ -132,7 +132,7 @@ def doctor(options: argparse.Namespace) -> int:
                 ["", "項目" if ja else "item", "詳細" if ja else "detail"],
             )
         )
-    return 12 if any(f.fatal for f in findings) else 0
+    return 12 if any(f.fatal and not f.ok for f in findings) else 0
 
 
 def bundle(options: argparse.Namespace) -> int:

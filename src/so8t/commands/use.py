@@ -139,8 +139,10 @@ async def convert(options: argparse.Namespace, work: Work) -> int:
         async with gate:
             try:
                 record = parse_json_line(line, where)
+                if isinstance(record.get("id"), (dict, list)):
+                    raise RecordInvalid(detail="id")
                 identity = {"id": record.get("id")}
-                return identity | await work(record)
+                return identity | await work(record) | identity  # the id as it came, whatever its type
             except So8tError as error:
                 codes.append(error.exit_code)
                 error.where = error.where or where

@@ -29,9 +29,13 @@ class ChatFormat:
 
     def render(self, messages: Sequence[Message], *, reply: bool) -> str:
         """Text of a conversation; with `reply` it ends where the assistant begins."""
-        return _compiled(self.template).render(
-            messages=list(messages), add_generation_prompt=reply, bos_token=self.bos_token, eos_token=self.eos_token
-        )
+        words = {"bos_token": self.bos_token, "eos_token": self.eos_token, "add_generation_prompt": reply}
+        try:
+            return _compiled(self.template).render(messages=list(messages), **words)
+        except BackendProtocol:
+            raise
+        except Exception as error:  # a template is a program from outside: it may fail in any way
+            raise BackendProtocol(detail=f"chat template: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,9 @@ class Prompt:
 def _compiled(template: str) -> Template:
     # The same environment transformers uses, so that the same template gives the same text; sandboxed, because a
     # template comes with a model from outside.
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
     environment.globals["raise_exception"] = _refuse
     return environment.from_string(template)
 
@@ -66,7 +72,7 @@ def neutralise(text: str) -> str:
 def messages(prompt: Prompt, style: Style) -> list[Message]:
     """The conversation up to the assistant's turn."""
     level = prompt.classification or UNKNOWN_LEVEL
-    user = f"権限:{prompt.clearance} 区分:{level}\n{neutralise(prompt.query)}"
+    user = f"権限:{neutralise(prompt.clearance)} 区分:{neutralise(level)}\n{neutralise(prompt.query)}"
     if style == "compact":
         return [{"role": "user", "content": user}]
     return [{"role": "system", "content": _system(prompt)}, {"role": "user", "content": user}]

@@ -16,9 +16,10 @@ from so8t.core.text import dedup_key, ngrams
 from so8t.core.types import DECISIONS, Decision, Opinion, Request
 from so8t.decide.views import clearest
 
-NEIGHBOURS = 5
-NEAREST = 0.25  # least cosine similarity of a case that counts as like
-SHARPNESS = 3.0
+# Chosen by leaving one writing pass out at a time (benchmarks/precedents.py), never on calibration or test requests.
+NEIGHBOURS = 9
+NEAREST = 0.05  # least cosine similarity of a case that counts as like
+SHARPNESS = 2.0
 PRIOR = 0.3  # pseudo-votes of each decision: one like case is no certainty
 
 
@@ -61,13 +62,13 @@ class PrecedentStore:
         norm = float(np.sqrt(sum(v * v for v in values.values()))) or 1.0
         return {g: v / norm for g, v in values.items()}
 
-    def nearest(self, query: str, count: int = NEIGHBOURS) -> list[tuple[Case, float]]:
-        """The most similar cases with their cosine similarity, best first."""
+    def nearest(self, query: str, count: int | None = None) -> list[tuple[Case, float]]:
+        """The NEIGHBOURS (or `count`) most similar cases with their cosine similarity, best first."""
         scores: dict[int, float] = defaultdict(float)
         for gram, value in self._vector(_grams(query)).items():
             for number, other in self._index.get(gram, ()):
                 scores[number] += value * other
-        best = sorted(scores.items(), key=lambda item: (-item[1], item[0]))[:count]
+        best = sorted(scores.items(), key=lambda item: (-item[1], item[0]))[: count or NEIGHBOURS]
         return [(self.cases[number], score) for number, score in best]
 
     def opinion(self, request: Request) -> Opinion:

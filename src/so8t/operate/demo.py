@@ -13,7 +13,9 @@ from so8t.core.ledger import Ledger
 from so8t.core.ledger_verify import verify
 from so8t.core.packaged import packaged
 from so8t.core.run import StageContext
-from so8t.core.types import Decision, Reply, Request
+from so8t.core.types import Decision, Reply, Request, Verdict
+from so8t.decide.combine import combine
+from so8t.judge.triple import TripleJudge
 from so8t.operate.gateway import Gateway
 from so8t.operate.serving import running_judge
 
@@ -34,8 +36,7 @@ def run_demo(ctx: StageContext) -> dict[str, Any]:
     requests = demo_requests(ctx.config.demo.requests)
     key = signing.load_or_create(ctx.run.keys / LEDGER_KEY)
     with Ledger(ctx.run.ledger, key) as ledger:
-        replies = asyncio.run(_ask(ctx, ledger, [r for r, _ in requests]))
-    rows = [_row(request, label, reply) for (request, label), reply in zip(requests, replies, strict=True)]
+        rows = asyncio.run(_ask(ctx, ledger, requests))
     for row in rows:
         mark = "=" if row["decision"] == row["label"] else "≠"
         line = f"      {row['decision']:<8} {mark} {row['label']:<8} {row['query']}\n               → {row['reply']}"
@@ -55,7 +56,7 @@ def run_demo(ctx: StageContext) -> dict[str, Any]:
     return facts
 
 
-async def _ask(ctx: StageContext, ledger: Ledger, requests: list[Request]) -> list[Reply]:
+async def _ask(ctx: StageContext, ledger: Ledger, requests: list[tuple[Request, Decision]]) -> list[dict[str, Any]]:
     trusted = signing.public_path(ctx.run.keys / BUNDLE_KEY)
     async with running_judge(ctx.input("bundle"), trusted, allow_unproven=True) as (bundle, judge):
         try:
@@ -70,20 +71,25 @@ async def _ask(ctx: StageContext, ledger: Ledger, requests: list[Request]) -> li
         body = {"payload_digest": bundle.payload_digest, "proven": proven, "why": why, "actor": "demo"}
         await asyncio.wrap_future(ledger.append("bundle", body))
         gateway = Gateway(judge, ledger, ctx.config.demo.maximum_tokens)
-        replies = []
+        rows = []
         with ctx.progress.task("asking", len(requests), "request") as task:
-            for request in requests:
-                replies.append(await gateway.ask(request))
+            for request, label in requests:
+                rows.append(_row(judge, request, label, await gateway.ask(request)))
                 task.advance()
-        return replies
+        return rows
 
 
-def _row(request: Request, label: Decision, reply: Reply) -> dict[str, Any]:
-    """One line of the demo. allowed_by_model: ALLOW that would not have been without the model's opinion."""
-    verdict = reply.verdict
+def carried_by_model(judge: TripleJudge, request: Request, verdict: Verdict) -> bool:
+    """An ALLOW that the same judges without the model would not have given."""
     others = [o for o in verdict.opinions if o.judge != "model"]
-    model = next(o for o in verdict.opinions if o.judge == "model")
-    carried = verdict.decision == model.decision == Decision.ALLOW and all(o.decision != Decision.ALLOW for o in others)
+    temperature = judge.calibration.fusion_temperature
+    without = combine(request, others, judge.policy, temperature=temperature, domain=verdict.domain)
+    return verdict.decision == Decision.ALLOW and without.decision != Decision.ALLOW
+
+
+def _row(judge: TripleJudge, request: Request, label: Decision, reply: Reply) -> dict[str, Any]:
+    """One line of the demo."""
+    verdict = reply.verdict
     return {
         "id": request.id,
         "query": request.query,
@@ -95,6 +101,6 @@ def _row(request: Request, label: Decision, reply: Reply) -> dict[str, Any]:
         "opinions": [o.to_json() for o in verdict.opinions],
         "reply": reply.text,
         "ledger_seq": reply.ledger_seq,
-        "allowed_by_model": carried,
+        "allowed_by_model": carried_by_model(judge, request, verdict),
         "ms": {k: round(v, 2) for k, v in reply.ms.items()},
     }

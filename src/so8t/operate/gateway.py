@@ -17,6 +17,7 @@ from so8t.core.types import Decision, Reply, Request, Verdict
 from so8t.decide.clearance import classification_from_markers
 from so8t.decide.pii import find
 from so8t.decide.policy import Policy
+from so8t.decide.views import views
 from so8t.judge.triple import TripleJudge
 
 MAX_QUERY = 20_000  # characters; longer requests are refused before anything looks at them
@@ -73,7 +74,8 @@ class Gateway:
 
 def objection(answer: str, request: Request, policy: Policy) -> str:
     """Why an answer must not leave, or "": material above the asker's clearance, or personal data he did not bring."""
-    level = classification_from_markers(answer, policy)
+    marked = (classification_from_markers(view.text, policy) for view in views(answer))
+    level = max((m for m in marked if m is not None), key=policy.levels.rank, default=None)
     if level is not None and policy.levels.gap(request.clearance, level) > 0:
         return f"答えに区分「{level}」の印がある"
     brought = {request.query[f.start : f.end] for f in find(request.query)}

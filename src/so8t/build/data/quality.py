@@ -7,9 +7,18 @@ import zlib
 from collections import Counter
 from dataclasses import dataclass
 
-from so8t.core.text import japanese_ratio, kana_ratio, sentences
+from so8t.core.text import japanese_ratio, kana_ratio, ngrams, sentences
 
 _PUNCTUATION = re.compile(r"[、。！？]")
+_HIRAGANA_RUN = re.compile(r"[ぁ-ん]{2,}")
+# The hundred commonest pairs of the starter corpus.
+_COMMON_PAIRS = frozenset(
+    "ない てい って から った こと ある して いる では れる する れば には られ ます した であ れた いた "
+    "にな れて ると るこ るの その なる され とい があ える だけ もの なく ため まで よう いう いて のは "
+    "とき はな ける るか ので める ても らな くな あり めて でも りま えて です とが しま たと かを てお "
+    "いの とし とも なっ のか なら かっ とに けで この それ けれ かな うに なり しい でき ほど いく のが "
+    "れな けて るた せる いと てく まっ いま かめ えた われ とは もあ など おく わせ いな さな ませ より".split()
+)
 _MOJIBAKE = re.compile(r"\ufffd|[ÃÂ][\x80-\xbf]|(?:[縺繧繝譁蜿][^ぁ-ん]?){2,}")
 
 
@@ -25,9 +34,8 @@ def score(text: str) -> Quality:
     """Start at 1 and take off for every fault that measurable facts show."""
     if not text.strip():
         return Quality(0.0, (("空です", "empty"),))
-    faults = [
-        f for f in (_short(text), _language(text), _mojibake(text), _stops(text), _repeats(text), _packs(text)) if f
-    ]
+    checks = (_short, _language, _mojibake, _stops, _repeats, _packs, _order)
+    faults = [fault for check in checks if (fault := check(text))]
     value = max(0.0, 1.0 - sum(weight for weight, _, _ in faults))
     return Quality(round(value, 3), tuple((ja, en) for _, ja, en in faults))
 
@@ -83,7 +91,7 @@ def _repeats(text: str) -> Fault:
 
 
 def _packs(text: str) -> Fault:
-    """Text that deflates to little repeats itself; text that hardly deflates is shuffled or noise."""
+    """Text that deflates to little repeats itself, and so does one that a few words make up."""
     raw = text.encode("utf-8")
     if len(raw) < 600:
         return None
@@ -93,6 +101,17 @@ def _packs(text: str) -> Fault:
     words = Counter(re.findall(r"[ァ-ヴー]{3,}|[一-鿿]{2,}", text))
     share = sum(n - 1 for n in words.values() if n > 4) / max(1, sum(words.values()))
     return (0.5, f"語の詰め込み({share:.0%})", f"keyword stuffing ({share:.0%})") if share > 0.35 else None
+
+
+def _order(text: str) -> Fault:
+    """An order nobody writes: the commonest hiragana pairs are half of prose, a tenth of shuffled letters."""
+    pairs = [pair for run in _HIRAGANA_RUN.findall(text) for pair in ngrams(run, 2)]
+    if len(pairs) < 40:
+        return None
+    share = sum(pair in _COMMON_PAIRS for pair in pairs) / len(pairs)
+    if share >= 0.25:
+        return None
+    return 0.6, f"文字の並びが文になっていない({share:.0%})", f"letters in no order ({share:.0%})"
 
 
 def plan_score(text: str) -> float:

@@ -117,8 +117,10 @@ def mask_pii(samples: Sequence[Sample]) -> tuple[list[Sample], dict[str, int]]:
     result = []
     for sample in samples:
         text, kinds = mask(sample.text)
-        found += kinds
-        result.append(dataclasses.replace(sample, text=text) if kinds else sample)
+        response, more = mask(sample.response or "")
+        found += kinds + more
+        changes: dict[str, Any] = {"text": text} | ({"response": response} if more else {})
+        result.append(dataclasses.replace(sample, **changes) if kinds or more else sample)
     return result, dict(found)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -70,7 +70,7 @@ def load(path: Path) -> State:
     average = path / "average.safetensors"
     try:
         optimizer = torch.load(path / "optimizer.pt", weights_only=True)  # no code is ever unpickled
-    except pickle.UnpicklingError as error:
+    except UnpicklingError as error:
         raise CheckpointBroken(where=path / "optimizer.pt", detail="weights_only") from error
     return State(
         step=facts["step"],
