@@ -1,4 +1,4 @@
-"""The llama.cpp client: equal to transformers on a real server, and one clear error on everything a server can do wrong."""
+"""The llama.cpp client: equal to transformers on a real server, one clear error on all that a server can do wrong."""
 
 from __future__ import annotations
 
@@ -21,7 +21,18 @@ from so8t.core.errors import BackendDown, BackendProtocol
 LABELS = ("ALLOW", "ESCALATE", "DENY")
 PROMPTS = [
     f"<|user|>権限:社内限定 区分:部外秘\n{text}<|end|><|assistant|>"
-    for text in ("検査報告を送って。", "経費精算の締め日は？", "𠮷野家の👨‍👩‍👧", "VPN settings", "あ" * 60, "1", "が", "。", "ALLOW", "x y z")
+    for text in (
+        "検査報告を送って。",
+        "経費精算の締め日は？",
+        "𠮷野家の👨‍👩‍👧",
+        "VPN settings",
+        "あ" * 60,
+        "1",
+        "が",
+        "。",
+        "ALLOW",
+        "x y z",
+    )
 ]
 
 
@@ -133,8 +144,8 @@ def test_labels_beginning_alike_or_empty_are_refused(address: str, twin: Any, la
 
 
 BAD_ADDRESSES = (
-    "http://localhost:8080", "http://example.com", "http://127.0.0.1.nip.io:80", "http://2130706433:80", "127.0.0.1:8080",
-    "http://[::1", "http:///x", "",
+    "http://localhost:8080", "http://example.com", "http://127.0.0.1.nip.io:80", "http://2130706433:80",
+    "127.0.0.1:8080", "http://[::1", "http:///x", "",
 )  # fmt: skip
 
 
@@ -144,7 +155,9 @@ def test_names_instead_of_addresses_are_refused_before_anything_is_sent(name: st
         LlamaCpp(name)
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:8080", "http://127.0.0.1:8080/", "http://[::1]:9", "http://192.168.1.5"])
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:8080", "http://127.0.0.1:8080/", "http://[::1]:9", "http://192.168.1.5"]
+)
 def test_literal_addresses_are_taken(address: str) -> None:
     assert LlamaCpp(address).address == address.rstrip("/")
 
@@ -193,10 +206,17 @@ BAD_BODIES = {
     "empty": "", "half json": '{"tokens": [1, 2', "html": "<html>busy</html>", "a list": "[]", "a word": '"ok"',
     "null": "null", "no keys": "{}", "error": '{"error": "slot"}', "not utf-8": b"\xff\xfe{}",
     "deep": '{"tokens":' + "[" * 100_000,
-    "wrong types": '{"tokens": 5, "content": null, "completion_probabilities": 7, "stop_type": 1, "tokens_predicted": "x"}',
-    "odd items": '{"tokens": ["a"], "completion_probabilities": ["a"], "stop_type": "eos", "content": "", "tokens_predicted": null}',
-    "nested null": '{"tokens": [null], "completion_probabilities": [{"top_logprobs": null}], "stop_type": "eos", "content": ""}',
-    "infinite": '{"tokens": [1e999], "completion_probabilities": [{"id": 1e999, "top_logprobs": []}], "stop_type": "eos", "content": "", "tokens_predicted": 1e999}',
+    "wrong types": json.dumps(
+        {"tokens": 5, "content": None, "completion_probabilities": 7, "stop_type": 1, "tokens_predicted": "x"}
+    ),
+    "odd items": json.dumps(
+        {"tokens": ["a"], "completion_probabilities": ["a"], "stop_type": "eos", "content": ""}
+    ),
+    "nested null": json.dumps(
+        {"tokens": [None], "completion_probabilities": [{"top_logprobs": None}], "stop_type": "eos", "content": ""}
+    ),
+    "infinite": '{"tokens": [1e999], "completion_probabilities": [{"id": 1e999, "top_logprobs": []}], '
+    '"stop_type": "eos", "content": "", "tokens_predicted": 1e999}',
 }  # fmt: skip
 
 

@@ -40,12 +40,22 @@ O200K = "|".join(
 )
 # Phi-4-mini-instruct's own template: tools, and the end of text after a finished conversation.
 PHI4_TEMPLATE = (
-    "{% for message in messages %}{% if message['role'] == 'system' and 'tools' in message and message['tools'] is not none %}"
+    "{% for message in messages %}"
+    "{% if message['role'] == 'system' and 'tools' in message and message['tools'] is not none %}"
     "{{ '<|' + message['role'] + '|>' + message['content'] + '<|tool|>' + message['tools'] + '<|/tool|>' + '<|end|>' }}"
     "{% else %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% else %}{{ eos_token }}{% endif %}"
 )
-PHI4_SPECIAL = ("<|endoftext|>", "<|endofprompt|>", "<|assistant|>", "<|end|>", "<|user|>", "<|system|>", "<|tool|>", "<|/tool|>")
+PHI4_SPECIAL = (
+    "<|endoftext|>",
+    "<|endofprompt|>",
+    "<|assistant|>",
+    "<|end|>",
+    "<|user|>",
+    "<|system|>",
+    "<|tool|>",
+    "<|/tool|>",
+)
 CONTEXT, MAXIMUM, VOCABULARY = 1024, 4096, 1024
 
 
@@ -86,7 +96,9 @@ def make_phi3() -> Callable[..., Phi3ForCausalLM]:
 def make_gated(make_phi3: Callable[..., Phi3ForCausalLM]) -> Callable[..., GatedModel]:
     """LoRA rank 4 and gates on a random Phi-3; `strength` fills B and skew, so that both do something."""
 
-    def make(strength: float = 0.0, dropout: float = 0.0, gate: bool = True, seed: int = 0, **changes: Any) -> GatedModel:
+    def make(
+        strength: float = 0.0, dropout: float = 0.0, gate: bool = True, seed: int = 0, **changes: Any
+    ) -> GatedModel:
         base = make_phi3(seed, **changes)
         torch.manual_seed(seed + 1)
         model = attach(base, LoraConfig(rank=4, alpha=8, dropout=dropout), GateConfig(enabled=gate))
@@ -144,7 +156,7 @@ def phi4_config(special: dict[str, int]) -> dict[str, Any]:
     half = int(0.75 * 64) // 2
     return {
         "architectures": ["Phi3ForCausalLM"], "attention_bias": False, "attention_dropout": 0.0,
-        "auto_map": {"AutoConfig": "configuration_phi3.Phi3Config", "AutoModelForCausalLM": "modeling_phi3.Phi3ForCausalLM"},
+        "auto_map": {"AutoModelForCausalLM": "modeling_phi3.Phi3ForCausalLM"},
         "bos_token_id": end, "embd_pdrop": 0.0, "eos_token_id": end, "full_attn_mod": 1, "hidden_act": "silu",
         "hidden_size": 256, "initializer_range": 0.02, "intermediate_size": 512, "interpolate_factor": 1,
         "lm_head_bias": False, "max_position_embeddings": MAXIMUM, "mlp_bias": False, "model_type": "phi3",

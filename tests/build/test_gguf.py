@@ -52,7 +52,9 @@ def test_metadata_is_the_models(f16: Path, burned: Path) -> None:
     assert value(reader, "phi3.attention.layer_norm_rms_epsilon") == pytest.approx(1e-5)
     factor = math.sqrt(1 + math.log(4096 / 1024) / math.log(1024))
     assert value(reader, "phi3.rope.scaling.attn_factor") == pytest.approx(factor)
-    assert "phi" not in value(reader, "general.name").lower().replace("phi tiny", "") and "3" not in value(reader, "general.name")
+    assert "phi" not in value(reader, "general.name").lower().replace("phi tiny", "") and "3" not in value(
+        reader, "general.name"
+    )
     template = json.loads((burned / "tokenizer_config.json").read_text()).get("chat_template")
     template = template or (burned / "chat_template.jinja").read_text()
     assert value(reader, "tokenizer.chat_template") == template
@@ -160,7 +162,12 @@ def test_unknown_pre_tokenizer_is_refused(burned: Path, tmp_path: Path, rule: st
 
 def test_pre_tokenizer_without_a_rule_is_refused(burned: Path, tmp_path: Path) -> None:
     def change(tokenizer: Any) -> None:
-        tokenizer["pre_tokenizer"] = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+        tokenizer["pre_tokenizer"] = {
+            "type": "ByteLevel",
+            "add_prefix_space": False,
+            "trim_offsets": True,
+            "use_regex": True,
+        }
 
     with pytest.raises(GgufInvalid, match="pre-tokenizer"):
         export_f16(copy_with(burned, tmp_path / "m", "tokenizer.json", change), tmp_path / "out.gguf", "x")
@@ -209,7 +216,9 @@ def test_truncated_file_fails(f16: Path, tmp_path: Path, share: float) -> None:
     assert caught.value.where == str(cut)
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04" + b"\0" * 400, b"GGUF" + b"\xff" * 400, b"GGUF\x03\0\0\0" + b"\xff" * 400])
+@pytest.mark.parametrize(
+    "content", [b"", b"PK\x03\x04" + b"\0" * 400, b"GGUF" + b"\xff" * 400, b"GGUF\x03\0\0\0" + b"\xff" * 400]
+)
 def test_no_gguf_at_all_fails(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.gguf"
     path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""llama.cpp against transformers: greedy tokens and tokenization of the tiny Phi-4-mini-shaped model, and what fails."""
+"""llama.cpp against transformers on the tiny Phi-4-mini-shaped model: greedy tokens, tokenization, and what fails."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ REAL = [
     "経費精算の締め日は毎月二十五日です。領収書を添えて申請してください。",
     "The quarterly report isn't final; they'll send VPN settings on 2024-05-01.",
 ]
-PROMPTS = [f"<|user|>権限:社内限定 区分:部外秘\n{t}<|end|><|assistant|>" for t in REAL] + ["ALLOW", "患者さんの名前と" * 20]
+PROMPTS = [f"<|user|>権限:社内限定 区分:部外秘\n{t}<|end|><|assistant|>" for t in REAL] + [
+    "ALLOW",
+    "患者さんの名前と" * 20,
+]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +38,12 @@ def test_greedy_tokens_and_tokenization_agree(f16: Path, reference: HuggingFace)
     assert found.prompts == 5
     # llama.cpp lets combining marks stand apart (build/gguf.py): only such strings differ, and not once composed.
     assert 0 < found.strings_composed < 20 and found.strings_equal + found.strings_composed == 120
-    assert compare(f16, reference, [], [unicodedata.normalize("NFC", s) for s in odd_strings(REAL, 60)], 1, 1024).strings_equal == 60
+    assert (
+        compare(
+            f16, reference, [], [unicodedata.normalize("NFC", s) for s in odd_strings(REAL, 60)], 1, 1024
+        ).strings_equal
+        == 60
+    )
     assert found.worst_logprob_difference < 0.05
     assert found.to_json()["passed"] is True
 

@@ -1,4 +1,4 @@
-"""profile = "phi4-mini-12gb" is the same code with other numbers: all stages on a tiny model of Phi-4-mini's exact shape."""
+"""The profile phi4-mini-12gb is the same code with other numbers: all stages on a tiny model of Phi-4-mini's shape."""
 
 from __future__ import annotations
 
@@ -81,7 +81,9 @@ def test_every_stage_on_phi4_minis_shape(model: Path, tmp_path: Path) -> None:
     assert config.train.quantization == "int8" and config.train.gradient_checkpointing and config.prompt.style == "full"
     run = Run(tmp_path / "runs" / "phi4")
     stream = io.StringIO()
-    done = Pipeline(run, config, Progress(run.folder / "log.jsonl" if run.folder.exists() else None, stream)).start("bundle")
+    done = Pipeline(run, config, Progress(run.folder / "log.jsonl" if run.folder.exists() else None, stream)).start(
+        "bundle"
+    )
     by_name = {m.stage: m for m in done}
     assert tuple(by_name) == TO_BUNDLE
     assert all(m.done for m in done)
@@ -109,7 +111,9 @@ def test_every_stage_on_phi4_minis_shape(model: Path, tmp_path: Path) -> None:
     assert prompt["style"] == "full" and prompt["context"] == 4096
     assert "num_ctx 4096" in (run.stage("export") / "Modelfile.Q8_0").read_text()
     card = read_json(run.stage("prove") / "card.json")
-    assert card["profile"] == "phi4-mini-12gb" and not card["demo"] and set(card["results"]) == {"F16", "Q8_0", "Q4_K_M"}
+    assert (
+        card["profile"] == "phi4-mini-12gb" and not card["demo"] and set(card["results"]) == {"F16", "Q8_0", "Q4_K_M"}
+    )
     bundle = open_bundle(run.bundle, signing.public_path(run.keys / "bundle.key"))
     assert bundle.gguf("Q4_K_M").is_file()
 

@@ -160,6 +160,12 @@ def test_least_cost_is_the_minimum_and_severe_on_a_tie(row: list[float]) -> None
     assert all(expected[j] > expected[chosen] for j in DECISIONS if j.severity > chosen.severity)
 
 
+def test_a_tie_goes_to_the_severe_side() -> None:
+    even = {A: probabilities(0, 1, 2), E: probabilities(1, 0, 1), D: probabilities(2, 1, 0)}
+    assert least_cost(probabilities(0.5, 0.0, 0.5), even) is D
+    assert least_cost(probabilities(0.5, 0.5, 0.0), even) is E
+
+
 def test_costs_move_the_decision() -> None:
     """With p(DENY) = 0.2 a human is asked where passing danger is dear, else it is allowed."""
     p = probabilities(0.8, 0.0, 0.2)

@@ -69,8 +69,9 @@ def test_a_demo_says_so(card: dict[str, Any], micro_run: Path) -> None:
 
 
 def written(n: int, decision: Decision | None) -> dict[str, Any]:
+    kind = "request" if decision else "text"
     return Sample(
-        id=f"s{n}", kind="request" if decision else "text", text=f"文{n}", source="t", license="t", domain=Domain.GENERAL,
+        id=f"s{n}", kind=kind, text=f"文{n}", source="t", license="t", domain=Domain.GENERAL,
         split=Split.TEST, family="f", decision=decision,
     ).to_json()  # fmt: skip
 

@@ -111,7 +111,8 @@ class LlamaCpp:
                     if len(content) > MAX_ANSWER_BYTES:
                         raise BackendProtocol(where=self.address + path, detail=f"> {MAX_ANSWER_BYTES} bytes")
                 if response.status != 200:
-                    raise BackendProtocol(where=self.address + path, detail=f"HTTP {response.status} {bytes(content[:200])!r}")
+                    detail = f"HTTP {response.status} {bytes(content[:200])!r}"
+                    raise BackendProtocol(where=self.address + path, detail=detail)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise BackendDown(where=self.address, detail=type(error).__name__) from error
         try:

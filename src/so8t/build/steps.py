@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import shutil
 from pathlib import Path
@@ -20,8 +21,8 @@ from so8t.build.data.synth_report import report
 from so8t.build.data.validate import load_samples, split_file, validate
 from so8t.build.data.written import load_written
 from so8t.build.model.attach import GatedModel, attach
-from so8t.build.model.base import load_causal, load_tokenizer, pretrain
-from so8t.build.model.tokenizer import chat_format
+from so8t.build.model.base import instruct, load_causal, load_tokenizer, pretrain
+from so8t.build.model.tokenizer import CHAT_TEMPLATE, chat_format
 from so8t.build.quantise import quantise
 from so8t.build.train.dataset import Encoded, encode, sample_prompt
 from so8t.build.train.swa import copy_into
@@ -33,7 +34,7 @@ from so8t.core.packaged import policy_text
 from so8t.core.run import StageContext
 from so8t.core.types import Domain, Sample, Split
 from so8t.decide.policy import Policy, parse_policy
-from so8t.decide.prompt import decision_prompt
+from so8t.decide.prompt import ChatFormat, Style, decision_prompt, training_text
 from so8t.judge.precedent import Case
 from so8t.judge.triple import POLICY, PRECEDENTS, PROMPT
 
@@ -88,9 +89,15 @@ def run_base(ctx: StageContext) -> dict[str, Any]:
         load_tokenizer(folder)
         write_json(ctx.folder / "base.json", {"path": str(folder), "files": hash_folder(folder)})
         return {"base": folder.name} | model_facts(read_json(folder / "config.json"))
+    torch.set_num_threads(ctx.config.threads)
+    train, _ = training_samples(ctx)
+    style, chat, seed = ctx.config.prompt.style, ChatFormat(CHAT_TEMPLATE), ctx.config.train.seed
     samples = load_samples([split_file(ctx.input("validate"), Split.TRAIN)])
-    texts = [s.text if s.response is None else f"{s.text}\n{s.decision}\n{s.response}" for s in samples]
-    model, tokenizer, facts = pretrain(texts, base, ctx.config.train.seed, ctx.progress)
+    model, tokenizer, facts = pretrain([plain_text(s, style, chat) for s in samples], base, seed, ctx.progress)
+    limit = ctx.config.train.maximum_tokens
+    requests = [dataclasses.replace(s, response="") for s in train if s.decision is not None]  # the decision alone
+    data = [encode(s, tokenizer, chat, style, limit, 1.0) for s in requests]
+    facts |= instruct(model, data, base, tokenizer.pad_token_id, seed, ctx.progress)
     model.save_pretrained(ctx.folder / "model")
     tokenizer.save_pretrained(ctx.folder / "model")
     write_json(ctx.folder / "base.json", {"path": "model"})
@@ -101,6 +108,13 @@ def run_base(ctx: StageContext) -> dict[str, Any]:
         **facts,
         **model_facts(model.config.to_dict()),
     }
+
+
+def plain_text(sample: Sample, style: Style, chat: ChatFormat) -> str:
+    """What the tiny base reads: prose as it is, requests as whole conversations."""
+    if sample.decision is None or sample.response is None:
+        return sample.text
+    return "".join(training_text(sample_prompt(sample), style, chat, sample.decision, sample.response))
 
 
 def model_facts(config: dict[str, Any]) -> dict[str, Any]:

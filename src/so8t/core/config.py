@@ -51,7 +51,11 @@ class PromptConfig:
 
 @dataclass(frozen=True, slots=True)
 class BaseConfig:
-    """The model to adapt: `path` = a local folder, or "" = pre-train a tiny one of the shape given here."""
+    """The model to adapt: `path` = a local folder, or "" = pre-train a tiny one of the shape given here.
+
+    `steps` of `batch_tokens` are plain language modelling; then all weights learn to name the decision of the training
+    requests for `instruct_epochs`, since a frozen base that knows no words leaves LoRA nothing to turn (docs/results).
+    """
 
     path: str = ""
     vocab_size: int = 4096
@@ -62,8 +66,11 @@ class BaseConfig:
     kv_heads: int = 4
     context: int = 1024
     steps: int = 200
-    batch_tokens: int = 4096
-    learning_rate: float = 2e-3
+    batch_tokens: int = 1024
+    learning_rate: float = 3e-3
+    instruct_epochs: float = 0.0
+    instruct_batch: int = 16
+    instruct_rate: float = 1e-3
 
 
 @dataclass(frozen=True, slots=True)

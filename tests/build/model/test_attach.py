@@ -147,7 +147,9 @@ def test_gate_turns_base_and_lora_together() -> None:
         projection.lora_B["default"].weight.normal_()
         model.rotations.refresh()
         x = torch.randn(3, 64)
-        weight = projection.base_layer.weight + 2 * projection.lora_B["default"].weight @ projection.lora_A["default"].weight
+        weight = (
+            projection.base_layer.weight + 2 * projection.lora_B["default"].weight @ projection.lora_A["default"].weight
+        )
         turned = x @ weight.mT @ torch.block_diag(*model.rotations.matrices()[1]).mT
         assert torch.allclose(projection(x), turned, atol=1e-5)
 
@@ -189,7 +191,9 @@ def test_target_that_sits_in_some_layers_only_is_an_error() -> None:
 
 
 def gpt2() -> Any:
-    return GPT2LMHeadModel(GPT2Config(vocab_size=128, n_embd=64, n_layer=2, n_head=4, n_positions=64, bos_token_id=0, eos_token_id=0))
+    return GPT2LMHeadModel(
+        GPT2Config(vocab_size=128, n_embd=64, n_layer=2, n_head=4, n_positions=64, bos_token_id=0, eos_token_id=0)
+    )
 
 
 def opt() -> Any:

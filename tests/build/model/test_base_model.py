@@ -18,8 +18,22 @@ from so8t.core.config import BaseConfig
 from so8t.core.errors import BaseUnusable
 from so8t.core.progress import Progress
 
-TEXT = ["検査報告は部外秘です。閲覧権限を確かめてください。", "経費精算の締め日は毎月二十五日です。", "VPN settings, it's 2024."]
-TINY = BaseConfig(vocab_size=320, hidden_size=64, intermediate_size=96, layers=2, heads=4, kv_heads=2, context=256, steps=2, batch_tokens=256)
+TEXT = [
+    "検査報告は部外秘です。閲覧権限を確かめてください。",
+    "経費精算の締め日は毎月二十五日です。",
+    "VPN settings, it's 2024.",
+]
+TINY = BaseConfig(
+    vocab_size=320,
+    hidden_size=64,
+    intermediate_size=96,
+    layers=2,
+    heads=4,
+    kv_heads=2,
+    context=256,
+    steps=2,
+    batch_tokens=256,
+)
 
 
 def quiet() -> Progress:
@@ -99,10 +113,22 @@ def broken(phi4: Path, folder: Path, case: str) -> None:
     elif case == "other shape":
         config.write_text(json.dumps(json.loads(config.read_text()) | {"intermediate_size": 128}))
     elif case == "layer missing":
-        save_file({k: v for k, v in load_file(weights).items() if "layers.1.mlp.down" not in k}, weights, {"format": "pt"})
+        save_file(
+            {k: v for k, v in load_file(weights).items() if "layers.1.mlp.down" not in k}, weights, {"format": "pt"}
+        )
 
 
-CASES = ("no config", "no weights", "cut weights", "pickle only", "cut config", "unknown type", "wrong shape", "other shape", "layer missing")
+CASES = (
+    "no config",
+    "no weights",
+    "cut weights",
+    "pickle only",
+    "cut config",
+    "unknown type",
+    "wrong shape",
+    "other shape",
+    "layer missing",
+)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -66,7 +66,9 @@ def test_label_smoothing_is_the_formula_and_torch(head: nn.Linear, smoothing: fl
     assert ours.dtype == torch.float32
 
 
-def gradients(loss: Callable[[Tensor, nn.Linear], Tensor], hidden: Tensor, head: nn.Linear) -> tuple[Tensor, Tensor, Tensor]:
+def gradients(
+    loss: Callable[[Tensor, nn.Linear], Tensor], hidden: Tensor, head: nn.Linear
+) -> tuple[Tensor, Tensor, Tensor]:
     leaf = hidden.clone().requires_grad_()
     head.weight.grad = None
     value = loss(leaf, head)

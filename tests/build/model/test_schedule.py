@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -26,7 +27,7 @@ def test_warm_up_is_linear_and_ends_at_the_peak() -> None:
 def test_cosine_falls_to_zero() -> None:
     found = rates(100, 0.1, OFF)
     assert found[55] == pytest.approx(0.5)
-    assert all(a >= b for a, b in zip(found[10:], found[11:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(found[10:]))
     assert 0 < found[-1] < 1e-3
     assert found[30] == pytest.approx(0.5 * (1 + math.cos(math.pi * 20 / 90)))
 

@@ -20,7 +20,9 @@ def state(step: int, average: bool = True) -> State:
     parameter.sum().backward()
     optimizer.step()
     mean = {"p": torch.full((4, 4), step / 2)} if average else {}
-    return State(step, {"p": parameter}, mean, int(average), optimizer.state_dict(), torch.get_rng_state(), {"steps": 9})
+    return State(
+        step, {"p": parameter}, mean, int(average), optimizer.state_dict(), torch.get_rng_state(), {"steps": 9}
+    )
 
 
 def test_what_is_saved_comes_back(tmp_path: Path) -> None:

@@ -19,11 +19,14 @@ CHAT = ChatFormat(CHAT_TEMPLATE, "<|endoftext|>", "<|endoftext|>")
 LIMIT = 400
 
 
-def request(query: str = "経費精算の締め日はいつですか。", response: str = "毎月二十五日です。", **changes: Any) -> Sample:
+def request(
+    query: str = "経費精算の締め日はいつですか。", response: str = "毎月二十五日です。", **changes: Any
+) -> Sample:
     values: dict[str, Any] = {
-        "id": "r1", "kind": "request", "text": query, "source": "test", "license": "Apache-2.0", "domain": Domain.BUSINESS,
-        "split": Split.TRAIN, "family": "f", "decision": Decision.ALLOW, "response": response, "clearance": "社内限定",
-        "classification": "部外秘",
+        "id": "r1", "kind": "request", "text": query, "source": "test", "license": "Apache-2.0",
+        "domain": Domain.BUSINESS,
+        "split": Split.TRAIN, "family": "f", "decision": Decision.ALLOW, "response": response,
+        "clearance": "社内限定", "classification": "部外秘",
     }  # fmt: skip
     return Sample(**values | changes)
 
@@ -136,7 +139,9 @@ def test_collate_pads_at_the_right() -> None:
 
 @pytest.mark.parametrize("style", ["compact", "full"])
 def test_both_styles_encode(tokenizer: Any, style: Any) -> None:
-    sample = request(identity_contract={"role": "総務", "limitations": ["外部送信禁止"]}, policy_state={"org_name": "見本社"})
+    sample = request(
+        identity_contract={"role": "総務", "limitations": ["外部送信禁止"]}, policy_state={"org_name": "見本社"}
+    )
     row = encode(sample, tokenizer, CHAT, style, 2000, 1.0)
     prompt = tokenizer.decode([i for i, label in zip(row.ids, row.labels, strict=True) if label == IGNORE])
     assert ("見本社" in prompt) == (style == "full")

@@ -21,7 +21,9 @@ def noise(config: NoiseConfig, seed: int = 8, step: int = 0) -> list[torch.Tenso
     made, plain = parameters(), parameters()
     add_noise(made, config, seed, step)
     assert made[2].grad is None
-    return [a.grad - b.grad for a, b in zip(made[:2], plain[:2], strict=True) if a.grad is not None and b.grad is not None]
+    return [
+        a.grad - b.grad for a, b in zip(made[:2], plain[:2], strict=True) if a.grad is not None and b.grad is not None
+    ]
 
 
 def test_relative_noise_is_a_share_of_each_tensors_rms() -> None:

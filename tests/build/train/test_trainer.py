@@ -33,8 +33,8 @@ PLAIN = TrainConfig(
 )  # fmt: skip
 # Everything that has state: dropout's random numbers, noise, the average, PET phases, an unfinished accumulation.
 FULL = dataclasses.replace(
-    PLAIN, epochs=2.5, batch_size=2, accumulation=3, noise=NoiseConfig(sigma=0.1), swa=SwaConfig(start=0.4, learning_rate=1e-3),
-    dropout=0.2, checkpoint=CheckpointConfig(seconds=0.0, keep=100),
+    PLAIN, epochs=2.5, batch_size=2, accumulation=3, noise=NoiseConfig(sigma=0.1),
+    swa=SwaConfig(start=0.4, learning_rate=1e-3), dropout=0.2, checkpoint=CheckpointConfig(seconds=0.0, keep=100),
 )  # fmt: skip
 
 
@@ -53,7 +53,9 @@ def rows(count: int, length: int | None = None, prompt: int = 3) -> list[Encoded
 def build(make_gated: Callable[..., GatedModel], tmp_path: Path) -> Callable[..., Trainer]:
     """A trainer with a model of its own, as a new process would make it."""
 
-    def make(config: TrainConfig, data: Sequence[Encoded], work: str = "work", strength: float = 0.1, **changes: Any) -> Trainer:
+    def make(
+        config: TrainConfig, data: Sequence[Encoded], work: str = "work", strength: float = 0.1, **changes: Any
+    ) -> Trainer:
         folder = tmp_path / work
         folder.mkdir(exist_ok=True)
         torch.manual_seed(random.randrange(1 << 30))  # a new process's generator stands anywhere
@@ -98,7 +100,9 @@ def test_accumulation_changes_nothing(build: Callable[..., Trainer], length: int
 
 def test_training_learns_the_answers(build: Callable[..., Trainer]) -> None:
     data = rows(4, 10)
-    made = build(dataclasses.replace(PLAIN, epochs=40.0, learning_rate=2e-2, pet=PetConfig(enabled=False)), data, strength=0.0)
+    made = build(
+        dataclasses.replace(PLAIN, epochs=40.0, learning_rate=2e-2, pet=PetConfig(enabled=False)), data, strength=0.0
+    )
     made.run()
     found = history(made)
     assert found[-1]["loss"] < 0.7 * found[0]["loss"]
@@ -134,7 +138,9 @@ def test_prompt_labels_get_no_gradient(build: Callable[..., Trainer]) -> None:
         hidden[-1].retain_grad()
         return hidden[-1]
 
-    made.model = type("Spy", (), {"hidden": staticmethod(spy), "causal": made.model.causal, "parameters": made.model.parameters})()
+    made.model = type(
+        "Spy", (), {"hidden": staticmethod(spy), "causal": made.model.causal, "parameters": made.model.parameters}
+    )()
     made.losses(batch)[0].backward()
     gradient = hidden[0].grad
     assert gradient is not None
@@ -219,7 +225,9 @@ def test_resume_is_bit_for_bit(build: Callable[..., Trainer], monkeypatch: pytes
     same(resumed, whole, resumed.run(), facts)
 
 
-def test_resume_from_an_older_checkpoint_redoes_the_steps_between(build: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resume_from_an_older_checkpoint_redoes_the_steps_between(
+    build: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The newest is torn, the one before it too: two steps are made again, their records not twice."""
     whole = build(FULL, rows(13), "whole")
     facts = whole.run()
@@ -260,7 +268,9 @@ def test_finished_training_is_not_repeated(build: Callable[..., Trainer], monkey
     assert all(torch.equal(a, b) for a, b in zip(weights(whole).values(), weights(again).values(), strict=True))
 
 
-def test_stop_request_finishes_the_step_saves_and_resumes(build: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_request_finishes_the_step_saves_and_resumes(
+    build: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
     rare = dataclasses.replace(FULL, checkpoint=CheckpointConfig(seconds=1e9, keep=5))
     whole = build(rare, rows(13), "whole")
     facts = whole.run()

@@ -12,13 +12,14 @@ from so8t.core.text import japanese_ratio, kana_ratio, ngrams, sentences
 _PUNCTUATION = re.compile(r"[、。！？]")
 _HIRAGANA_RUN = re.compile(r"[ぁ-ん]{2,}")
 # The hundred commonest pairs of the starter corpus.
-_COMMON_PAIRS = frozenset(
+_COMMONEST = (
     "ない てい って から った こと ある して いる では れる する れば には られ ます した であ れた いた "
     "にな れて ると るこ るの その なる され とい があ える だけ もの なく ため まで よう いう いて のは "
     "とき はな ける るか ので める ても らな くな あり めて でも りま えて です とが しま たと かを てお "
     "いの とし とも なっ のか なら かっ とに けで この それ けれ かな うに なり しい でき ほど いく のが "
-    "れな けて るた せる いと てく まっ いま かめ えた われ とは もあ など おく わせ いな さな ませ より".split()
+    "れな けて るた せる いと てく まっ いま かめ えた われ とは もあ など おく わせ いな さな ませ より"
 )
+_COMMON_PAIRS = frozenset(_COMMONEST.split())
 _MOJIBAKE = re.compile(r"\ufffd|[ÃÂ][\x80-\xbf]|(?:[縺繧繝譁蜿][^ぁ-ん]?){2,}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, Phi3Config, Phi3ForCausalLM, PreTrainedTokenizerFast
 
-from so8t.build.model.losses import smoothed_cross_entropy
+from so8t.build.model.losses import shift, smoothed_cross_entropy
 from so8t.build.model.tokenizer import train_tokenizer
+from so8t.build.train.dataset import Encoded, collate, order
 from so8t.core.config import BaseConfig
 from so8t.core.errors import BaseUnusable
 from so8t.core.progress import Progress
@@ -71,6 +73,33 @@ def pretrain(
     return model, tokenizer, facts
 
 
+def instruct(
+    model: Phi3ForCausalLM, data: Sequence[Encoded], base: BaseConfig, pad: int, seed: int, progress: Progress
+) -> dict[str, Any]:
+    """Full-parameter training on the decision tokens of encoded requests: what makes the tiny base an instruct model."""
+    model.train()
+    per_epoch = math.ceil(len(data) / base.instruct_batch)
+    steps = round(per_epoch * base.instruct_epochs)
+    lengths = [len(e.ids) for e in data]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=base.instruct_rate, weight_decay=0.01, betas=(0.9, 0.95))
+    losses: list[float] = []
+    batches: list[list[int]] = []
+    with progress.task("instruction", steps, "step") as task:
+        for step in range(steps):
+            if step % per_epoch == 0:
+                batches = order(lengths, base.instruct_batch, seed, step // per_epoch)
+            for group in optimizer.param_groups:
+                group["lr"] = base.instruct_rate * min(1.0, (step + 1) / (0.1 * steps)) * _cosine(step, steps)
+            batch = collate([data[i] for i in batches[step % per_epoch]], pad, torch.device("cpu"))
+            hidden = model.model(batch.input_ids, attention_mask=(batch.segments > 0).long(), use_cache=False)
+            kept, labels = shift(hidden.last_hidden_state, batch.labels)
+            losses.append(
+                _update(model, optimizer, smoothed_cross_entropy(kept, labels, model.lm_head, 0.0) / len(labels))
+            )
+            task.advance(loss=losses[-1])
+    return {"instruct_steps": steps, "instruct_last_loss": losses[-1] if losses else None}
+
+
 def _stream(texts: list[str], tokenizer: Any) -> torch.Tensor:
     ids: list[int] = []
     for encoded in tokenizer(texts, add_special_tokens=False)["input_ids"]:
@@ -86,9 +115,13 @@ def _cosine(step: int, steps: int) -> float:
 
 def _step(model: Phi3ForCausalLM, optimizer: torch.optim.Optimizer, batch: torch.Tensor) -> float:
     hidden = model.model(input_ids=batch[:, :-1], use_cache=False).last_hidden_state
-    loss = (
-        smoothed_cross_entropy(hidden.flatten(0, 1), batch[:, 1:].flatten(), model.lm_head, 0.0) / batch[:, 1:].numel()
+    target = batch[:, 1:].flatten()
+    return _update(
+        model, optimizer, smoothed_cross_entropy(hidden.flatten(0, 1), target, model.lm_head, 0.0) / len(target)
     )
+
+
+def _update(model: Phi3ForCausalLM, optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> float:
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
