@@ -1,6 +1,6 @@
 """Train the domain model that ships with the package, say how good it is, and with --write put it in its place.
 
-    python benchmarks/domain_model.py [--write]
+python benchmarks/domain_model.py [--write]
 """
 
 from __future__ import annotations

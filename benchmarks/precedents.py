@@ -1,6 +1,6 @@
 """How good are precedents alone? Leave one writing pass out, ask the others; calibration and test passes are not read.
 
-    python benchmarks/precedents.py
+python benchmarks/precedents.py
 """
 
 from __future__ import annotations

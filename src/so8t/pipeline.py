@@ -29,17 +29,19 @@ class Stage:
     budget: float  # seconds on two cores, profile tiny
 
 
+# What the tiny base shares with training: which requests, how often, how long, in which order.
+TRAINING_DATA = ("train.seed", "train.maximum_tokens", "train.text_share", "train.written_repeats")
 # Set-up has 120 s of the 600; the rest is spent here (issue "The main job").
 STAGE_TABLE: dict[str, Stage] = {
     s.name: s
     for s in (
         Stage("collect", ("collect",), (), 15),
-        Stage("synth", ("synth",), (), 15),
+        Stage("synth", ("synth", "prove.policy"), (), 15),
         Stage("validate", ("validate",), ("collect", "synth"), 15),
-        Stage("base", ("base", "train", "prompt"), ("validate",), 110),
+        Stage("base", ("base", "prompt", *TRAINING_DATA), ("validate",), 110),
         Stage("train", ("train", "prompt"), ("validate", "base"), 130),
         Stage("burnin", ("burnin",), ("validate", "base", "train"), 15),
-        Stage("export", ("export",), ("collect", "validate", "burnin"), 30),
+        Stage("export", ("export", "prompt", "prove.policy", "prove.deploy"), ("collect", "validate", "burnin"), 30),
         Stage("prove", ("prove",), ("validate", "export"), 120),
         Stage("bundle", (), ("export", "prove"), 5),
         Stage("demo", ("demo",), ("bundle",), 25),
@@ -85,6 +87,8 @@ class Pipeline:
         try:
             with FileLock(self.run.folder / ".lock", timeout=0):
                 self._refuse_changes(names)
+                if "collect" in names:
+                    self._find_sources()
                 return [self._make(name) for name in names]
         except Timeout:
             raise RunBusy(where=self.run.folder) from None
@@ -100,6 +104,13 @@ class Pipeline:
             changes += [c for c in changed if c not in changes]
         if changes and not self.accept_change:
             raise ConfigChanged(where=self.run.folder, detail="; ".join(changes))
+
+    def _find_sources(self) -> None:
+        """Say at once what collect would find out later. Raises SourceMissing."""
+        from so8t.build.data.sources import source_files
+
+        for source in self.config.collect.sources:
+            source_files(source)
 
     def _make(self, name: str) -> Manifest:
         """Skip a finished stage whose inputs are the same; else do it and write its manifest last."""

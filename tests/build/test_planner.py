@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from so8t.build.model.attach import GatedModel, gate_parameters
+from so8t.build.model.attach import GatedModel
+from so8t.build.model.shape import gate_parameters
 from so8t.build.planner import PHI4_MINI, ModelShape, estimate, memory, samples, shape_of
 from so8t.core.config import load_config
 

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from so8t.build.model.attach import GatedModel, output_projections
-from so8t.build.model.rotation import BLOCK, orthogonality_error, rotate
+from so8t.build.model.rotation import orthogonality_error, rotate
+from so8t.build.model.shape import BLOCK
 from so8t.core.config import BurnInConfig
 from so8t.core.errors import BurnInFailed
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from so8t.build.model.attach import gate_parameters
+from so8t.build.model.shape import gate_parameters
 from so8t.core.config import Config
 from so8t.core.files import read_json
 from so8t.core.types import Domain

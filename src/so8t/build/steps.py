@@ -15,7 +15,6 @@ from so8t.ask.hf import HuggingFace
 from so8t.build import burnin, gguf, parity
 from so8t.build.assemble import assemble, write_modelfile
 from so8t.build.data.collect import DOMAIN_MODEL, collect
-from so8t.build.data.sources import source_files
 from so8t.build.data.synth import generate
 from so8t.build.data.synth_report import report
 from so8t.build.data.validate import load_samples, split_file, validate
@@ -306,9 +305,3 @@ def write_payload(ctx: StageContext, model: Path) -> None:
 def run_bundle(ctx: StageContext) -> dict[str, Any]:
     """Payload + calibration + card, listed, hashed and signed with the trainer's key."""
     return assemble(ctx)
-
-
-def missing_sources(config: Config) -> None:
-    """Say at once what collect would find out later. Raises SourceMissing."""
-    for source in config.collect.sources:
-        source_files(source)

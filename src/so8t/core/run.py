@@ -164,8 +164,13 @@ class StageContext:
 
 
 def stage_config(config: Config, sections: Iterable[str]) -> dict[str, Any]:
-    """The part of the configuration a stage depends on, in JSON values."""
-    return {name: _listed(config.section(name)) for name in sections}
+    """The part of the configuration a stage depends on, in JSON values: whole sections, or "section.key"."""
+    parts = {}
+    for name in sections:
+        section, _, key = name.partition(".")
+        values = _listed(config.section(section))
+        parts[name] = values[key] if key else values
+    return parts
 
 
 def _listed(value: Any) -> Any:

@@ -20,7 +20,7 @@ from so8t.decide.views import clearest
 NEIGHBOURS = 9
 NEAREST = 0.05  # least cosine similarity of a case that counts as like
 SHARPNESS = 2.0
-PRIOR = 0.3  # pseudo-votes of each decision: one like case is no certainty
+PRIOR = 0.3  # pseudo-votes of each decision: a case that is only just like another decides nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -265,9 +265,10 @@ def parity(parity: Mapping[str, Any]) -> list[dict[str, Any]]:
     strings, same = number(parity.get("strings")), number(parity.get("strings_equal"))
     if strings is not None and same is not None:
         words = Words("同じトークン列になる文字列", "Strings with the same tokens")
-        rows.append(
-            {"words": words, "value": f"{count(same)} / {count(strings)}", "passed": same >= strings, "note": None}
-        )
+        composed = number(parity.get("strings_composed")) or 0.0
+        note = Words(f"合成後に同じ {count(composed)}", f"{count(composed)} the same once composed (NFC)")
+        value, passed = f"{count(same)} / {count(strings)}", same + composed >= strings
+        rows.append({"words": words, "value": value, "passed": passed, "note": note if composed else None})
     return rows
 
 

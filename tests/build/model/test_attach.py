@@ -27,11 +27,11 @@ from transformers import (
 from so8t.build.model.attach import (
     SEVEN,
     attach,
-    gate_parameters,
     lora_parameters,
     lora_targets,
     output_projections,
 )
+from so8t.build.model.shape import gate_parameters
 from so8t.core.config import GateConfig, LoraConfig
 from so8t.core.errors import TargetMissing
 

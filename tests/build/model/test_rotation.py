@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from so8t.build.model.rotation import (
     BLOCK,
-    SKEW_NUMBERS,
     Parametrisation,
     Rotations,
     determinant_error,
@@ -23,6 +22,7 @@ from so8t.build.model.rotation import (
     rotation,
     skew,
 )
+from so8t.build.model.shape import SKEW_NUMBERS
 
 BOTH = pytest.mark.parametrize("kind", ["exp", "cayley"])
 NUMBERS = hnp.arrays(np.float64, (SKEW_NUMBERS,), elements=st.floats(-3, 3, allow_subnormal=False))

@@ -12,7 +12,8 @@ from peft import LoraConfig as PeftConfig
 from peft import PeftModel, get_peft_model
 from torch import Tensor, nn
 
-from so8t.build.model.rotation import BLOCK, SKEW_NUMBERS, Rotations
+from so8t.build.model.rotation import Rotations
+from so8t.build.model.shape import BLOCK
 from so8t.core.config import GateConfig, LoraConfig
 from so8t.core.errors import TargetMissing
 
@@ -120,8 +121,3 @@ def lora_parameters(model: nn.Module, targets: list[str], rank: int) -> int:
         if name.rsplit(".", 1)[-1] in targets and (isinstance(m, nn.Linear) or hasattr(m, "base_layer"))
     ]
     return sum(rank * (m.in_features + m.out_features) for m in shapes)
-
-
-def gate_parameters(layers: int, hidden: int) -> int:
-    """28 a block: 344,064 for Phi-4-mini, where the plan counts the 786,432 entries of the matrices."""
-    return layers * (hidden // BLOCK) * SKEW_NUMBERS

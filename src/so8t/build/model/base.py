@@ -76,7 +76,7 @@ def pretrain(
 def instruct(
     model: Phi3ForCausalLM, data: Sequence[Encoded], base: BaseConfig, pad: int, seed: int, progress: Progress
 ) -> dict[str, Any]:
-    """Full-parameter training on the decision tokens of encoded requests: what makes the tiny base an instruct model."""
+    """Full-parameter training on the decisions of encoded requests: what makes the tiny base an instruct model."""
     model.train()
     per_epoch = math.ceil(len(data) / base.instruct_batch)
     steps = round(per_epoch * base.instruct_epochs)
@@ -93,9 +93,8 @@ def instruct(
             batch = collate([data[i] for i in batches[step % per_epoch]], pad, torch.device("cpu"))
             hidden = model.model(batch.input_ids, attention_mask=(batch.segments > 0).long(), use_cache=False)
             kept, labels = shift(hidden.last_hidden_state, batch.labels)
-            losses.append(
-                _update(model, optimizer, smoothed_cross_entropy(kept, labels, model.lm_head, 0.0) / len(labels))
-            )
+            loss = smoothed_cross_entropy(kept, labels, model.lm_head, 0.0) / len(labels)
+            losses.append(_update(model, optimizer, loss))
             task.advance(loss=losses[-1])
     return {"instruct_steps": steps, "instruct_last_loss": losses[-1] if losses else None}
 
@@ -116,9 +115,8 @@ def _cosine(step: int, steps: int) -> float:
 def _step(model: Phi3ForCausalLM, optimizer: torch.optim.Optimizer, batch: torch.Tensor) -> float:
     hidden = model.model(input_ids=batch[:, :-1], use_cache=False).last_hidden_state
     target = batch[:, 1:].flatten()
-    return _update(
-        model, optimizer, smoothed_cross_entropy(hidden.flatten(0, 1), target, model.lm_head, 0.0) / len(target)
-    )
+    loss = smoothed_cross_entropy(hidden.flatten(0, 1), target, model.lm_head, 0.0) / len(target)
+    return _update(model, optimizer, loss)
 
 
 def _update(model: Phi3ForCausalLM, optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> float:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-BLOCK = 8
-SKEW_NUMBERS = BLOCK * (BLOCK - 1) // 2  # 28
+from so8t.build.model.shape import BLOCK, SKEW_NUMBERS
+
 Parametrisation = Literal["exp", "cayley"]
 
 
