@@ -24,7 +24,7 @@ from so8t.core.config import Config, load_config
 from so8t.core.errors import ConfigChanged, DiskFull, MemoryShort, RunBusy, StageBroken, StageMissing
 from so8t.core.files import hash_folder
 from so8t.core.progress import Progress
-from so8t.core.run import STAGES, Manifest, Run, StageContext
+from so8t.core.run import STAGES, Manifest, Run, StageContext, stage_config
 from so8t.pipeline import STAGE_TABLE, Pipeline
 
 
@@ -41,7 +41,7 @@ class Stages:
             if name in self.before:
                 self.before[name](ctx)
             read = {n: (ctx.input(n) / "out.json").read_text() for n in STAGE_TABLE[name].inputs}
-            own = {s: ctx.config.section(s) for s in STAGE_TABLE[name].sections}
+            own = stage_config(ctx.config, STAGE_TABLE[name].sections)
             (ctx.folder / "out.json").write_text(json.dumps([own, read], sort_keys=True))
             return {"stage": name}
 

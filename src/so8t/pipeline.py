@@ -113,14 +113,14 @@ class Pipeline:
             source_files(source)
 
     def _make(self, name: str) -> Manifest:
-        """Skip a finished stage whose inputs are the same; else do it and write its manifest last."""
+        """Skip a finished stage whose inputs are the same and whose folder is there; else do it, its manifest last."""
         stage = STAGE_TABLE[name]
         for needed in stage.inputs:
             self.run.require(needed)
         inputs = {n: m.digest for n in stage.inputs if (m := self.run.manifest(n))}
         old = self.run.manifest(name)
         number = STAGES.index(name) + 1
-        if old is not None and old.done and dict(old.inputs) == inputs:
+        if old is not None and old.done and dict(old.inputs) == inputs and self.run.stage(name).is_dir():
             self.run.verify(name)
             self.done_before.add(name)
             self.progress.say(f"[{number}/{len(STAGES)}] {name}: 済み", f"[{number}/{len(STAGES)}] {name}: done before")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import random
 import shutil
 from pathlib import Path
@@ -27,7 +28,7 @@ from so8t.build.train.dataset import Encoded, encode, sample_prompt
 from so8t.build.train.swa import copy_into
 from so8t.build.train.trainer import Trainer
 from so8t.core.config import Config
-from so8t.core.errors import BurnInFailed, ParityFailed
+from so8t.core.errors import BurnInFailed, PackageMissing, ParityFailed
 from so8t.core.files import fresh_folder, hash_folder, read_json, write_json, write_jsonl, write_text
 from so8t.core.packaged import policy_text
 from so8t.core.run import StageContext
@@ -162,6 +163,8 @@ def load_gated(ctx: StageContext, folder: Path, device: torch.device) -> GatedMo
             f"{quantization} には CUDA が要るため fp32 で学習します", f"{quantization} needs CUDA: training in fp32"
         )
         quantization = "none"
+    if quantization != "none" and importlib.util.find_spec("bitsandbytes") is None:
+        raise PackageMissing(detail='bitsandbytes: pip install "so8t[gpu]"')
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     model = load_causal(folder, dtype, quantization)
     for name in ("attention_dropout", "resid_pdrop", "embd_pdrop"):

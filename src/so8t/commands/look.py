@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from so8t.core.bundle import open_bundle
@@ -22,6 +23,8 @@ WATCH_SECONDS = 2.0
 def status(options: argparse.Namespace) -> int:
     """Every stage with its state; what runs now with its time left, read from the log."""
     run = find_run(options.name, options.runs)
+    if not (run.folder / "manifests").is_dir():
+        raise StageMissing(where=run.folder)
     while True:
         rows = [_stage_row(run, name) for name in STAGES]
         now = _last_progress(run)
@@ -168,22 +171,19 @@ def ledger(options: argparse.Namespace) -> int:
     if options.action == "export":
         export(options.path, sys.stdout)
         return 0
-    own = options.runs / "keys" / "ledger.key.pub"
-    key_file = options.key or (own if own.is_file() else None)
+    nearby = (options.runs / "keys", options.path.resolve().parent.parent / "keys")
+    own = next((p for folder in nearby if (p := folder / "ledger.key.pub").is_file()), None)
+    key_file: Path | None = options.key or own
     key = signing.load_public(key_file) if key_file else None
+    if key is None:
+        print("錨の署名は確かめていません(--key) / the anchor's signature is not checked (--key)", file=sys.stderr)
     expected = _head(options.head) if options.head else None
     report = verify(options.path, public_key=key, expected=expected)
     if options.json:
-        problems = [{"seq": p.seq, "kind": p.kind, "ja": p.ja, "en": p.en} for p in report.problems]
-        print(
-            json.dumps(
-                {"ok": report.ok, "entries": report.entries, "head": report.head, "problems": problems},
-                ensure_ascii=False,
-            )
-        )
+        print(json.dumps(report.to_json(), ensure_ascii=False))
     else:
         for problem in report.problems:
-            print(problem.ja if options.lang == "ja" else problem.en)
+            print(f"seq {problem.seq}: {problem.ja if options.lang == 'ja' else problem.en}")
         word = (
             ("改変なし" if options.lang == "ja" else "intact")
             if report.ok

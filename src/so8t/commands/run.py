@@ -6,21 +6,21 @@ import argparse
 import json
 import os
 import sys
-from pathlib import Path
 
 from so8t.core.config import Config, load_config
 from so8t.core.errors import UsageError
 from so8t.core.progress import Progress
 from so8t.core.run import STAGES, Manifest, Run
-from so8t.pipeline import STAGE_TABLE, Pipeline, budget_rows
+from so8t.pipeline import Pipeline, budget_rows
 from so8t.report.summary import table
 
 
 def run(options: argparse.Namespace) -> int:
     """All stages up to --to."""
-    pipeline = _pipeline(options)
-    if not options.yes and not _agreed(pipeline.config, options.lang):
+    config = load_config(options.profile, options.config)
+    if not options.yes and not _agreed(config, options.lang):
         return 0
+    pipeline = _pipeline(options)
     manifests = pipeline.start(to=options.to)
     _report(pipeline, manifests, options)
     return 0
@@ -48,7 +48,7 @@ def _agreed(config: Config, lang: str) -> bool:
     """plan 5.2: show what is about to happen and ask. Without a terminal the answer is --yes or nothing."""
     print(f"profile {config.profile}: {' → '.join(STAGES)}")
     if not sys.stdin.isatty():
-        raise UsageError(detail="--yes")
+        raise UsageError(detail="no terminal to ask: pass --yes")
     answer = input("始めますか [Y/n] " if lang == "ja" else "Start [Y/n] ").strip().lower()
     return answer in ("", "y", "yes", "はい")
 
@@ -83,10 +83,3 @@ def _setup_seconds() -> float | None:
         return float(os.environ["SO8T_SETUP_SECONDS"])
     except (KeyError, ValueError):
         return None
-
-
-def budget(run_folder: Path) -> list[tuple[str, float, float]]:
-    """What is known of a run's stages so far."""
-    run_ = Run(run_folder)
-    found = [m for name in STAGE_TABLE if (m := run_.manifest(name))]
-    return budget_rows(found, None)

@@ -40,6 +40,8 @@ async def _decide(options: argparse.Namespace) -> int:
         if options.policy is not None:
             policy = parse_policy(*policy_text(str(options.policy.resolve())))
             judge = dataclasses.replace(judge, policy=policy)
+            note = "カードはこの方針を証明していません / the card was not made under this policy"
+            print(f"{note}: {options.policy}", file=sys.stderr)
         levels, default = judge.policy.levels, judge.policy.default_clearance
 
         async def one(record: Record) -> Record:

@@ -251,10 +251,8 @@ class SignatureInvalid(BundleError):
 class BundleUnproven(BundleError):
     code = "B03"
     ja, en = "カードがこのバンドルを証明していません", "the card does not prove this bundle"
-    next_ja, next_en = (
-        "so8t prove を実行するか --allow-unproven を明示してください",
-        "run so8t prove, or pass --allow-unproven",
-    )
+    next_ja = "カードで基準との差を確かめ、モデルか方針を直すか、--allow-unproven を明示してください"
+    next_en = "see the card, mend the model or the policy, or pass --allow-unproven"
 
 
 class LedgerError(So8tError):

@@ -49,6 +49,7 @@ def run_demo(ctx: StageContext) -> dict[str, Any]:
         "as_labelled": sum(r["decision"] == r["label"] for r in rows),
         "decisions": {d.value: sum(r["decision"] == d for r in rows) for d in Decision},
         "allowed_by_model": sum(r["allowed_by_model"] for r in rows),
+        "allowed_only_with_model": sum(r["allowed_only_with_model"] for r in rows),
         "ledger_entries": report.entries,
         "ledger_ok": report.ok,
     }
@@ -79,7 +80,12 @@ async def _ask(ctx: StageContext, ledger: Ledger, requests: list[tuple[Request, 
         return rows
 
 
-def carried_by_model(judge: TripleJudge, request: Request, verdict: Verdict) -> bool:
+def carried_by_model(verdict: Verdict) -> bool:
+    """An ALLOW for which the model was the most certain voice: the verdict's reason names it (decide/combine.py)."""
+    return verdict.decision == Decision.ALLOW and verdict.reason.startswith("model:")
+
+
+def needed_model(judge: TripleJudge, request: Request, verdict: Verdict) -> bool:
     """An ALLOW that the same judges without the model would not have given."""
     others = [o for o in verdict.opinions if o.judge != "model"]
     temperature = judge.calibration.fusion_temperature
@@ -101,6 +107,8 @@ def _row(judge: TripleJudge, request: Request, label: Decision, reply: Reply) ->
         "opinions": [o.to_json() for o in verdict.opinions],
         "reply": reply.text,
         "ledger_seq": reply.ledger_seq,
-        "allowed_by_model": carried_by_model(judge, request, verdict),
+        "reason": verdict.reason,
+        "allowed_by_model": carried_by_model(verdict),
+        "allowed_only_with_model": needed_model(judge, request, verdict),
         "ms": {k: round(v, 2) for k, v in reply.ms.items()},
     }

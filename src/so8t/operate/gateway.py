@@ -68,7 +68,7 @@ class Gateway:
                 policy, limit = self.judge.policy, self.maximum_tokens
                 text = await self.judge.model.answer(request, policy, verdict.domain, limit)
         except (BackendError, TimeoutError) as error:
-            return Answer("", f"模型の障害 ({type(error).__name__})")
+            return Answer("", f"モデルの障害 ({type(error).__name__})")
         return Answer(text, objection(text, request, self.judge.policy))
 
 
@@ -94,7 +94,7 @@ def spoken(verdict: Verdict, answer: Answer) -> str:
         return f"この依頼は {target} の判断が必要です。引き継ぎとして記録しました。根拠: {verdict.policy_ref}。"
     if answer.withheld:
         return f"答えを作りましたが、確認のため差し止めました({answer.withheld})。"
-    return answer.text or "(模型は何も答えませんでした)"
+    return answer.text or "(モデルは何も答えませんでした)"
 
 
 def ledger_body(request: Request, verdict: Verdict, answer: Answer) -> dict[str, Any]:

@@ -70,8 +70,10 @@ def _samples(config: Config, model: DomainModel, progress: Progress) -> tuple[li
                 dropped["quality"] += 1
                 continue
             samples.append(_sample(document, key, model, config.collect.validation_share))
-    samples = _balanced(samples, config.collect.maximum_samples)
-    return samples, dropped
+    kept = _balanced(samples, config.collect.maximum_samples)
+    if len(kept) < len(samples):
+        dropped["maximum_samples"] = len(samples) - len(kept)
+    return kept, dropped
 
 
 def _sample(document: Document, key: str, model: DomainModel, validation_share: float) -> Sample:

@@ -11,6 +11,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, Phi3Config, Phi3ForCausalLM, PreTrainedTokenizerFast
+from transformers.utils.logging import disable_progress_bar
 
 from so8t.build.model.losses import shift, smoothed_cross_entropy
 from so8t.build.model.tokenizer import train_tokenizer
@@ -19,6 +20,7 @@ from so8t.core.config import BaseConfig
 from so8t.core.errors import BaseUnusable
 from so8t.core.progress import Progress
 
+disable_progress_bar()  # transformers draws bars of its own through ours
 WINDOW = 256  # tokens a row in pre-training
 
 
