@@ -54,7 +54,7 @@ class BaseConfig:
     """The model to adapt: `path` = a local folder, or "" = pre-train a tiny one of the shape given here.
 
     `steps` of `batch_tokens` are plain language modelling; then all weights learn to name the decision of the training
-    requests for `instruct_epochs`, since a frozen base that knows no words leaves LoRA nothing to turn (docs/results).
+    requests for `instruct_epochs`, since a frozen base that knows no words leaves LoRA nothing to turn (docs/decisions/0003).
     """
 
     path: str = ""

@@ -171,7 +171,7 @@ def machine() -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             versions[key] = "-"
     return {
-        "cpu": platform.processor() or platform.machine(), "cores": os.cpu_count(), "os": platform.platform(terse=True),
+        "cpu": platform.processor() or platform.machine(), "cores": os.cpu_count(), "os": platform.system(),
         "python": platform.python_version(), **versions,
     }  # fmt: skip
 
