@@ -53,8 +53,8 @@ class PromptConfig:
 class BaseConfig:
     """The model to adapt: `path` = a local folder, or "" = pre-train a tiny one of the shape given here.
 
-    `steps` of `batch_tokens` are plain language modelling; then all weights learn to name the decision of the training
-    requests for `instruct_epochs`, since a frozen base that knows no words leaves LoRA nothing to turn (docs/decisions/0003).
+    `steps` of `batch_tokens` are plain language modelling; then all weights learn the decisions of the training
+    requests for `instruct_epochs`: a frozen base that knows no words leaves LoRA nothing to turn (decision 0003).
     """
 
     path: str = ""
