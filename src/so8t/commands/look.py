@@ -171,7 +171,7 @@ def ledger(options: argparse.Namespace) -> int:
     if options.action == "export":
         export(options.path, sys.stdout)
         return 0
-    nearby = (options.runs / "keys", options.path.resolve().parent.parent / "keys")
+    nearby = (options.path.resolve().parent.parent / "keys", options.runs / "keys")
     own = next((p for folder in nearby if (p := folder / "ledger.key.pub").is_file()), None)
     key_file: Path | None = options.key or own
     key = signing.load_public(key_file) if key_file else None

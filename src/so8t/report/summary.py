@@ -38,7 +38,7 @@ def printable(value: Any) -> str:
     """One line of text that cannot move the cursor, change colours or turn the writing direction."""
     text = "" if value is None else str(value)
     spaced = " ".join(text.split()) if any(c in text for c in "\t\r\n") else text
-    return "".join("\ufffd" if unicodedata.category(c) in {"Cc", "Cs", "Cf"} else c for c in spaced)
+    return "".join("\ufffd" if unicodedata.category(c) in {"Cc", "Cs", "Cf", "Zl", "Zp"} else c for c in spaced)
 
 
 def pad(text: str, columns: int, right: bool = False) -> str:
