@@ -11,10 +11,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 import so8t
 from so8t.core.config import Config, load_config
+
+# The same examples every time, so that a red suite is a change's own; SO8T_RANDOM=1 looks for new ones. No deadline:
+# the machine may be busy.
+hypothesis.settings.register_profile("so8t", deadline=None, derandomize=os.environ.get("SO8T_RANDOM") != "1")
+hypothesis.settings.load_profile("so8t")
 
 SOURCE = Path(so8t.__file__).parents[1]
 GUARD_LOG = "SO8T_TEST_NETWORK_LOG"
