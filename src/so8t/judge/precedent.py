@@ -80,7 +80,7 @@ class PrecedentStore:
         total = sum(votes.values())
         probabilities = {d: v / total for d, v in votes.items()}
         best = max(DECISIONS, key=lambda d: (probabilities[d], d.severity))
-        case, similarity = near[0]
+        case, similarity = next(((c, s) for c, s in near if c.decision == best), near[0])
         reason = f"先例 {case.id} ({case.decision}, 類似度 {similarity:.2f}) ほか{len(near) - 1}件"
         return Opinion("precedent", best, probabilities, reason=reason, ms=(time.perf_counter() - begin) * 1000)
 

@@ -53,6 +53,12 @@ def run_demo(ctx: StageContext) -> dict[str, Any]:
         "ledger_entries": report.entries,
         "ledger_ok": report.ok,
     }
+    ctx.progress.say(
+        f"      ラベルと同じ判定 {facts['as_labelled']}/{len(rows)}、モデルが決め手の許可 {facts['allowed_by_model']}、"
+        f"台帳 {report.entries} 件は改変なし",
+        f"      as labelled {facts['as_labelled']}/{len(rows)}, allowed with the model as strongest voice "
+        f"{facts['allowed_by_model']}, ledger of {report.entries} entries intact",
+    )
     write_json(ctx.folder / "demo.json", {"replies": rows, **facts})
     return facts
 
