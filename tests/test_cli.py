@@ -267,7 +267,7 @@ def test_ledger_verify(call: Call, micro_run: Path, micro_runs: Path, tmp_path: 
     assert call("ledger", "verify", path, "--head", head, "--runs", micro_runs)[0] == 0
     assert call("ledger", "verify", path, "--head", "14:" + "0" * 64, "--runs", micro_runs)[0] == 9
     assert call("ledger", "verify", path, "--head", "fourteen", "--runs", micro_runs)[0] == 2
-    assert "改変なし" in call("ledger", "verify", path, "--lang", "ja")[1]
+    assert "改変なし" in call("ledger", "verify", path, "--runs", micro_runs, "--lang", "ja")[1]
     assert call("ledger", "verify", tmp_path / "no.db")[0] == 9
 
 

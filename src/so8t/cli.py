@@ -180,7 +180,7 @@ def _look_verbs(verbs: Any) -> None:
     ledger.add_argument("action", choices=("verify", "export"))
     ledger.add_argument("path", type=Path)
     ledger.add_argument("--key", type=Path, help="錨の公開鍵 / public key of the anchor")
-    ledger.add_argument("--head", default="", help="SEQ:HEX 手元に控えた先頭 / a head noted elsewhere")
+    ledger.add_argument("--head", default="", help="SEQ:HEX 外に控えた最新ハッシュ / a head noted elsewhere")
     for name, ja, en in (("status", "実行の進み具合", "how far a run is"), ("show", "実行の要約", "summary of a run")):
         parser = _verb(verbs, name, ja, en, f"so8t.commands.look:{name}", f"{name} tiny")
         parser.add_argument("name", nargs="?", default="tiny", help="実行の名前 / name of the run")

@@ -116,7 +116,7 @@ class Pipeline:
         """Skip a finished stage whose inputs are the same and whose folder is there; else do it, its manifest last."""
         stage = STAGE_TABLE[name]
         for needed in stage.inputs:
-            self.run.require(needed)
+            self.run.verify(needed)
         inputs = {n: m.digest for n in stage.inputs if (m := self.run.manifest(n))}
         old = self.run.manifest(name)
         number = STAGES.index(name) + 1

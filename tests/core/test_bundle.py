@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from so8t.core import signing
-from so8t.core.bundle import CARD_FILES, LISTING, SIGNATURE, newest_bundle, open_bundle, payload_digest
+from so8t.core.bundle import CARD_FILES, LISTING, SIGNATURE, Bundle, newest_bundle, open_bundle, payload_digest
 from so8t.core.errors import BundleBroken, BundleUnproven, RecordInvalid, SignatureInvalid
 from so8t.core.files import hash_folder
 
@@ -226,3 +226,22 @@ def test_newest_bundle(tmp_path: Path) -> None:
         os.utime(folder / LISTING, (1e9 - age, 1e9 - age))
     (tmp_path / "runs" / "unfinished" / "bundle").mkdir(parents=True)
     assert newest_bundle(tmp_path / "runs") == tmp_path / "runs" / "new" / "bundle"
+
+
+def carded(place: Path, card: dict[str, object], digest: str) -> Bundle:
+    """A bundle of nothing but a card."""
+    (place / "card.json").write_text(json.dumps(card))
+    return Bundle(place, {"payload_digest": digest}, None)
+
+
+def test_a_real_model_is_not_proven_by_the_demo_policy(tmp_path: Path) -> None:
+    digest = "d" * 64
+    thresholds = {"passed": True}
+    for profile, proven in (("tiny", True), ("phi4-mini-12gb", False)):
+        card = {"payload_digest": digest, "thresholds": thresholds, "policy": {"id": "demo"}, "profile": profile}
+        made = carded(tmp_path, card, digest)
+        if proven:
+            made.require_proof()
+        else:
+            with pytest.raises(BundleUnproven, match="demo policy"):
+                made.require_proof()

@@ -36,7 +36,16 @@ def test_probabilities_are_the_tempered_softmax_in_the_order_of_the_labels() -> 
 
 @pytest.mark.parametrize(
     "scores",
-    [[math.nan, 0.0, 0.0], [math.inf, 0.0, 0.0], [0.0, 0.0, -math.inf], [0.0, 0.0], [], [0.0] * 4],
+    [
+        [-1e9, -1e9, -1e9],
+        [0.0, 0.0, -1e9],
+        [math.nan, 0.0, 0.0],
+        [math.inf, 0.0, 0.0],
+        [0.0, 0.0, -math.inf],
+        [0.0, 0.0],
+        [],
+        [0.0] * 4,
+    ],
 )
 def test_scores_that_mean_nothing_are_refused(scores: list[float]) -> None:
     with pytest.raises(BackendProtocol):

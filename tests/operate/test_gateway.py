@@ -209,7 +209,17 @@ def test_a_model_that_breaks_while_answering() -> None:
             raise BackendDown(where="http://127.0.0.1:1")
 
     reply, ledger = asked(backend=Half({"": SCORES[A]}))
-    assert "差し止め" in reply.text and "BackendDown" in ledger.bodies[0][1]["answer_withheld"]
+    assert "作れません" in reply.text and "BackendDown" in ledger.bodies[0][1]["answer_withheld"]
+
+
+def test_whatever_breaks_while_answering_the_verdict_is_recorded() -> None:
+    class Odd(FakeBackend):
+        async def generate(self, *_: Any, **__: Any) -> Generation:
+            raise TypeError("nobody expected this")
+
+    reply, ledger = asked(backend=Odd({"": SCORES[A]}))
+    assert "作れません" in reply.text and "nobody" not in reply.text
+    assert "TypeError" in ledger.bodies[0][1]["answer_withheld"]
 
 
 def test_a_model_that_never_ends_its_answer() -> None:
@@ -221,7 +231,7 @@ def test_a_model_that_never_ends_its_answer() -> None:
     made = gateway(FakeLedger(at_once=ENTRY), backend=Slow({"": SCORES[A]}))
     made.answer_seconds = 0.05
     reply = asyncio.run(asyncio.wait_for(made.ask(ASKED), 5))
-    assert "TimeoutError" in reply.text
+    assert "作れません" in reply.text
 
 
 def test_an_empty_answer_says_so() -> None:

@@ -18,6 +18,11 @@ from so8t.pipeline import STAGE_TABLE, find_run
 from so8t.report.summary import table
 
 WATCH_SECONDS = 2.0
+LEDGER_WORDS = {
+    "intact": ("改変なし", "intact"),
+    "unsigned": ("連鎖に矛盾なし(署名は未確認)", "chain consistent (signature not checked)"),
+    "broken": ("異常あり", "BROKEN"),
+}
 
 
 def status(options: argparse.Namespace) -> int:
@@ -171,9 +176,8 @@ def ledger(options: argparse.Namespace) -> int:
     if options.action == "export":
         export(options.path, sys.stdout)
         return 0
-    nearby = (options.path.resolve().parent.parent / "keys", options.runs / "keys")
-    own = next((p for folder in nearby if (p := folder / "ledger.key.pub").is_file()), None)
-    key_file: Path | None = options.key or own
+    own = options.runs / "keys" / "ledger.key.pub"  # never a key that lies beside the ledger: it proves nothing
+    key_file: Path | None = options.key or (own if own.is_file() else None)
     key = signing.load_public(key_file) if key_file else None
     if key is None:
         print("錨の署名は確かめていません(--key) / the anchor's signature is not checked (--key)", file=sys.stderr)
@@ -184,12 +188,14 @@ def ledger(options: argparse.Namespace) -> int:
     else:
         for problem in report.problems:
             print(f"seq {problem.seq}: {problem.ja if options.lang == 'ja' else problem.en}")
-        word = (
-            ("改変なし" if options.lang == "ja" else "intact")
-            if report.ok
-            else ("異常あり" if options.lang == "ja" else "BROKEN")
+        state = "broken" if not report.ok else "intact" if key is not None else "unsigned"
+        ja, en = LEDGER_WORDS[state]
+        count = (
+            f"{report.entries} 件、最新 {report.head}"
+            if options.lang == "ja"
+            else f"{report.entries} entries, head {report.head}"
         )
-        print(f"{word}: {report.entries} entries, head {report.head}")
+        print(f"{ja if options.lang == 'ja' else en}: {count}")
     return 0 if report.ok else LedgerBroken.exit_code
 
 

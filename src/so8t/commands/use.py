@@ -12,7 +12,7 @@ from typing import Any
 
 from so8t.core.bundle import newest_bundle, open_bundle
 from so8t.core.config import CollectConfig
-from so8t.core.errors import BundleBroken, RecordInvalid, So8tError
+from so8t.core.errors import BundleBroken, BundleUnproven, RecordInvalid, So8tError
 from so8t.core.files import parse_json_line, read_jsonl, read_lines, write_jsonl
 from so8t.core.packaged import packaged, policy_text
 from so8t.core.types import Decision, Domain, Request
@@ -39,6 +39,8 @@ async def _decide(options: argparse.Namespace) -> int:
     async with running_judge(folder, trusted_key(options), allow_unproven=options.allow_unproven) as (_, judge):
         if options.policy is not None:
             policy = parse_policy(*policy_text(str(options.policy.resolve())))
+            if policy.digest != judge.policy.digest and not options.allow_unproven:
+                raise BundleUnproven(where=options.policy, detail="--policy")
             judge = dataclasses.replace(judge, policy=policy)
             note = "カードはこの方針を証明していません / the card was not made under this policy"
             print(f"{note}: {options.policy}", file=sys.stderr)

@@ -18,6 +18,7 @@ from so8t.core.types import canonical_json
 
 LISTING = "bundle.json"
 SIGNATURE = "bundle.sig"
+DEMO_PROFILES = frozenset({"tiny", "micro"})  # only these may pass by the lenient demo policy
 CARD_FILES = frozenset({"card.json", "card.html"})
 
 
@@ -48,6 +49,9 @@ class Bundle:
         if not (self.folder / "card.json").is_file():
             raise BundleUnproven(where=self.folder, detail="card.json")
         card = self.card
+        policy = card.get("policy")
+        if isinstance(policy, dict) and policy.get("id") == "demo" and card.get("profile") not in DEMO_PROFILES:
+            raise BundleUnproven(where=self.folder, detail="demo policy")
         if card.get("payload_digest") != self.payload_digest:
             raise BundleUnproven(where=self.folder, detail="card.payload_digest")
         thresholds = card.get("thresholds")

@@ -63,11 +63,11 @@ MESSAGES = {
     "anchor_signature": ("錨の署名を信頼できません", "the anchor's signature is not trusted"),
     "cut": ("末尾が切られたか、古い写しに戻されています", "the end was cut off, or an older copy was put back"),
     "head": (
-        "錨の示す先頭と違います(連鎖が作り直されています)",
+        "錨の示す最新ハッシュと違います(連鎖が作り直されています)",
         "differs from the anchored head: the chain was redone",
     ),
     "unanchored": ("錨の後の記録があります", "entries after the anchor"),
-    "expected": ("控えた先頭と違います", "differs from the head noted elsewhere"),
+    "expected": ("控えた最新ハッシュと違います", "differs from the head noted elsewhere"),
 }
 
 

@@ -119,10 +119,10 @@ class Run:
         manifest = self.manifest(name)
         if manifest is None or not manifest.done:
             raise StageMissing(where=self.stage(name))
-        for file, digest in manifest.outputs.items():
-            path = self.stage(name) / file
-            if not path.is_file() or sha256_file(path) != digest:
-                raise StageBroken(where=path)
+        found = hash_folder(self.stage(name))
+        for file in sorted({*found, *manifest.outputs}):
+            if found.get(file) != manifest.outputs.get(file):
+                raise StageBroken(where=self.stage(name) / file)
 
     def config_changes(self, name: str, config: Mapping[str, Any]) -> list[str]:
         """How the configuration differs from the one this stage was started with."""

@@ -16,6 +16,7 @@ from so8t.decide.policy import Policy
 from so8t.decide.prompt import ChatFormat, Prompt, Style, answer_prompt, decision_prompt
 from so8t.decide.views import clearest, views
 
+LEAST_SCORE = -1e6  # a backend that lost a label says "impossible"; three impossible labels must not become a vote
 LABELS = tuple(d.value for d in DECISIONS)
 
 
@@ -42,7 +43,7 @@ class ModelJudge:
         """Uncalibrated log-probabilities, ALLOW ESCALATE DENY. Raises BackendDown, BackendProtocol."""
         text = decision_prompt(self.prompt(request, policy, domain), self.style, self.chat)
         scores = await self.backend.label_scores(text, LABELS)
-        if len(scores) != len(LABELS) or not np.isfinite(scores).all():
+        if len(scores) != len(LABELS) or not np.isfinite(scores).all() or min(scores) < LEAST_SCORE:
             raise BackendProtocol(detail=f"label scores {scores}")
         return scores
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from so8t.core.errors import BackendError, RecordInvalid
+from so8t.core.errors import RecordInvalid
 from so8t.core.ledger import Ledger
 from so8t.core.types import Decision, Reply, Request, Verdict
 from so8t.decide.clearance import classification_from_markers
@@ -29,6 +29,7 @@ class Answer:
 
     text: str
     withheld: str = ""
+    failed: bool = False
 
 
 @dataclass(slots=True)
@@ -67,9 +68,9 @@ class Gateway:
             async with asyncio.timeout(self.answer_seconds):
                 policy, limit = self.judge.policy, self.maximum_tokens
                 text = await self.judge.model.answer(request, policy, verdict.domain, limit)
-        except (BackendError, TimeoutError) as error:
-            return Answer("", f"モデルの障害 ({type(error).__name__})")
-        return Answer(text, objection(text, request, self.judge.policy))
+            return Answer(text, objection(text, request, self.judge.policy))
+        except Exception as error:  # whatever broke, the verdict is still to be recorded and nothing unchecked leaves
+            return Answer("", f"障害 {type(error).__name__}", failed=True)
 
 
 def objection(answer: str, request: Request, policy: Policy) -> str:
@@ -92,6 +93,8 @@ def spoken(verdict: Verdict, answer: Answer) -> str:
     if verdict.decision == Decision.ESCALATE:
         target = verdict.escalation_target
         return f"この依頼は {target} の判断が必要です。引き継ぎとして記録しました。根拠: {verdict.policy_ref}。"
+    if answer.failed:
+        return "答えを作れませんでした。時間をおいて、もう一度お試しください。"
     if answer.withheld:
         return f"答えを作りましたが、確認のため差し止めました({answer.withheld})。"
     return answer.text or "(モデルは何も答えませんでした)"
