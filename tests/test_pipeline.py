@@ -20,9 +20,10 @@ import pytest
 from filelock import FileLock
 
 from so8t import pipeline
-from so8t.core.config import Config, load_config
+from so8t.core.config import Config, SourceConfig, load_config
 from so8t.core.errors import ConfigChanged, DiskFull, MemoryShort, RunBusy, StageBroken, StageMissing
 from so8t.core.files import hash_folder
+from so8t.core.packaged import policy_text
 from so8t.core.progress import Progress
 from so8t.core.run import STAGES, Manifest, Run, StageContext, stage_config
 from so8t.pipeline import STAGE_TABLE, Pipeline
@@ -113,22 +114,42 @@ def test_finished_stages_are_not_repeated(tmp_path: Path, stages: Stages, config
 
 def test_to_and_only(tmp_path: Path, stages: Stages, config: Config) -> None:
     piped(tmp_path, config).start(to="validate")
-    assert stages.made == ["collect", "synth", "validate"]
+    assert stages.made == ["collect", "synth", "multimodal", "validate"]
     piped(tmp_path, config).start(only="base")
-    assert stages.made[3:] == ["base"]
+    assert stages.made[4:] == ["base"]
     with pytest.raises(StageMissing) as caught:
         piped(tmp_path, config).start(only="bundle")
-    assert stages.made[4:] == [] and caught.value.exit_code == 4
+    assert stages.made[5:] == [] and caught.value.exit_code == 4
 
 
 def test_a_changed_config_is_refused_before_anything_is_touched(tmp_path: Path, stages: Stages, config: Config) -> None:
     piped(tmp_path, config).start()
     before = snapshot(tmp_path)
     with pytest.raises(ConfigChanged) as caught:
-        piped(tmp_path, changed(changed(config, "base", steps=99), "collect", sources=("x",))).start()
-    assert "base.steps: 2 -> 99" in caught.value.detail
-    assert "collect.sources: ['starter'] -> ['x']" in caught.value.detail
+        piped(tmp_path, changed(changed(config, "base", steps=99), "collect", longest=99)).start()
+    assert "base.steps: 2 -> 99" in caught.value.detail and "collect.longest: 800 -> 99" in caught.value.detail
     assert snapshot(tmp_path) == before and stages.made == list(STAGES)
+
+
+def test_changed_contents_behind_the_configuration_are_noticed(
+    tmp_path: Path, stages: Stages, config: Config
+) -> None:
+    """A file added to a source, or an edited policy, is a change like one of the configuration itself."""
+    texts, policy = tmp_path / "texts", tmp_path / "policy.toml"
+    texts.mkdir()
+    (texts / "a.txt").write_text("一つ目の文章です。", encoding="utf-8")
+    policy.write_text(policy_text("demo")[0], encoding="utf-8")
+    own = changed(changed(config, "collect", sources=(SourceConfig(str(texts)),)), "prove", policy=str(policy))
+    piped(tmp_path, own).start()
+    piped(tmp_path, own).start()
+    assert stages.made == list(STAGES)
+    (texts / "b.txt").write_text("二つ目の文章です。", encoding="utf-8")
+    with pytest.raises(ConfigChanged, match="files"):
+        piped(tmp_path, own).start()
+    (texts / "b.txt").unlink()
+    policy.write_text(policy_text("demo")[0] + "# 直した\n", encoding="utf-8")
+    with pytest.raises(ConfigChanged, match="policy"):
+        piped(tmp_path, own).start()
 
 
 def test_a_change_of_a_stage_not_yet_begun_is_no_change(tmp_path: Path, stages: Stages, config: Config) -> None:
@@ -315,7 +336,8 @@ def test_a_manifest_that_cannot_be_written_is_a_full_disk(
 OUTPUTS = {
     "collect": ["domain_model.npz", "collection_stats.json"],
     "synth": ["written.jsonl", "synthesis_report.json"],
-    "validate": ["train.jsonl", "test.jsonl", "statistics.json", "report.md"],
+    "multimodal": ["multimodal_report.json", "synthetic_medical.jsonl"],
+    "validate": ["train.jsonl", "test.jsonl", "statistics.json", "report.md", "report.html"],
     "base": ["base.json", "model/model.safetensors"],
     "train": ["adapter.safetensors", "history.jsonl"],
     "burnin": ["burnin.json", "model/model.safetensors"],
@@ -326,7 +348,7 @@ OUTPUTS = {
 }
 
 
-def test_all_ten_stages(micro_run: Path) -> None:
+def test_all_stages(micro_run: Path) -> None:
     run = Run(micro_run)
     for name in STAGES:
         run.verify(name)
@@ -396,7 +418,7 @@ def test_kill_and_resume(micro_run: Path, tmp_path: Path, environment: dict[str,
     seed = generator.randrange(1 << 30)
     generator.seed(seed)
     print(f"seed {seed}")
-    boundary = generator.choice(["synth", "validate", "base"])
+    boundary = generator.choice(["synth", "multimodal", "validate", "base"])
     wait = generator.uniform(0.0, 0.5)
 
     def at_boundary() -> bool:

@@ -117,6 +117,8 @@ def _run_verbs(verbs: Any) -> None:
         stage.set_defaults(stage=name)
         if name == "bundle":
             _bundle_options(stage)
+        if name == "collect":
+            _shard_options(stage)
         _run_options(stage)
     _run_options(run)
 
@@ -127,6 +129,14 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="確認しない / do not ask")
     parser.add_argument(
         "--accept-change", action="store_true", help="設定の変更を受け入れ影響段階をやり直す / redo what changed"
+    )
+
+
+def _shard_options(parser: argparse.ArgumentParser) -> None:
+    """Part of the work only, for several processes or machines; plain `so8t collect` then finishes it."""
+    parser.add_argument("--shard", default="", metavar="I/N", help="N 台で分けた I 番目だけ / only share I of N")
+    parser.add_argument(
+        "--tasks", type=int, default=0, metavar="N", help="datatrove で N 分割して並べる / N shares through datatrove"
     )
 
 

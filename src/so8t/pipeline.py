@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 from so8t.core.config import Config
 from so8t.core.errors import ConfigChanged, DiskFull, MemoryShort, RunBusy
 from so8t.core.files import fresh_folder
+from so8t.core.packaged import policy_text
 from so8t.core.progress import Progress
 from so8t.core.run import STAGES, Manifest, Run, StageContext, code_digest, stage_config
 
@@ -37,12 +39,13 @@ STAGE_TABLE: dict[str, Stage] = {
     for s in (
         Stage("collect", ("collect",), (), 15),
         Stage("synth", ("synth", "prove.policy"), (), 15),
-        Stage("validate", ("validate",), ("collect", "synth"), 15),
+        Stage("multimodal", ("multimodal", "prove.policy"), (), 30),
+        Stage("validate", ("validate",), ("collect", "synth", "multimodal"), 15),
         Stage("base", ("base", "prompt", *TRAINING_DATA), ("validate",), 120),
         Stage("train", ("train", "prompt"), ("validate", "base"), 120),
         Stage("burnin", ("burnin",), ("validate", "base", "train"), 15),
         Stage("export", ("export", "prompt", "prove.policy", "prove.deploy"), ("collect", "validate", "burnin"), 30),
-        Stage("prove", ("prove",), ("validate", "export"), 120),
+        Stage("prove", ("prove",), ("validate", "export"), 90),
         Stage("bundle", (), ("export", "prove"), 5),
         Stage("demo", ("demo",), ("bundle",), 25),
     )
@@ -87,8 +90,6 @@ class Pipeline:
         try:
             with FileLock(self.run.folder / ".lock", timeout=0):
                 self._refuse_changes(names)
-                if "collect" in names:
-                    self._find_sources()
                 return [self._make(name) for name in names]
         except Timeout:
             raise RunBusy(where=self.run.folder) from None
@@ -96,7 +97,7 @@ class Pipeline:
     def _refuse_changes(self, names: tuple[str, ...]) -> None:
         changes: list[str] = []
         for name in names:
-            changed = self.run.config_changes(name, stage_config(self.config, STAGE_TABLE[name].sections))
+            changed = self.run.config_changes(name, self._settings(name))
             if changed and self.accept_change:
                 self.run.manifest_path(name).unlink()
                 if self.run.work(name).exists():
@@ -105,12 +106,16 @@ class Pipeline:
         if changes and not self.accept_change:
             raise ConfigChanged(where=self.run.folder, detail="; ".join(changes))
 
-    def _find_sources(self) -> None:
-        """Say at once what collect would find out later. Raises SourceMissing."""
-        from so8t.build.data.sources import source_files
+    def _settings(self, name: str) -> dict[str, Any]:
+        """What a stage depends on: its part of the configuration, and what lies in the files that this names."""
+        settings = stage_config(self.config, STAGE_TABLE[name].sections)
+        if name == "collect":
+            from so8t.build.data.sources import find_sources, sources_digest
 
-        for source in self.config.collect.sources:
-            source_files(source)
+            settings["files"] = sources_digest(find_sources(self.config.collect.sources))
+        if "prove.policy" in STAGE_TABLE[name].sections:
+            settings["policy"] = hashlib.sha256(policy_text(self.config.prove.policy)[0].encode()).hexdigest()
+        return settings
 
     def _make(self, name: str) -> Manifest:
         """Skip a finished stage whose inputs are the same and whose folder is there; else do it, its manifest last."""
@@ -130,7 +135,7 @@ class Pipeline:
         return self._do(stage, number, inputs)
 
     def _do(self, stage: Stage, number: int, inputs: dict[str, str]) -> Manifest:
-        manifest = Manifest(stage.name, "running", stage_config(self.config, stage.sections), inputs, code_digest())
+        manifest = Manifest(stage.name, "running", self._settings(stage.name), inputs, code_digest())
         self.run.write(manifest)
         fresh_folder(self.run.stage(stage.name))
         context = StageContext(self.run, self.config, stage.name, self.progress, manifest.adjustments)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from so8t.core.config import Config, TrainConfig, differences, load_config, profile_names
+from so8t.core.config import Config, SourceConfig, TrainConfig, differences, load_config, profile_names
 from so8t.core.errors import ConfigKeyUnknown, ConfigUnreadable, ConfigValueInvalid, ProfileUnknown
 
 
@@ -57,7 +57,7 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
 
 def test_lists_are_replaced(tmp_path: Path) -> None:
     path = written(tmp_path, '[collect]\nsources = ["a", "b"]\n')
-    assert load_config("micro", path).collect.sources == ("a", "b")
+    assert load_config("micro", path).collect.sources == (SourceConfig("a"), SourceConfig("b"))
 
 
 @pytest.mark.parametrize(
@@ -160,3 +160,28 @@ def test_differences() -> None:
     assert differences(old, new) == ["added: None -> [1]", "gone: 1 -> None", "train.epochs: 1.0 -> 2.0"]
     assert differences(old, old) == []
     assert differences({"a": {"b": 1}}, {"a": 3}) == ["a: {'b': 1} -> 3"]
+
+
+def test_a_list_of_tables_or_of_their_first_keys(tmp_path: Path) -> None:
+    path = tmp_path / "so8t.toml"
+    path.write_text('[collect]\nsources = ["starter", "data/*.txt"]\n', encoding="utf-8")
+    assert load_config("micro", path).collect.sources == (SourceConfig("starter"), SourceConfig("data/*.txt"))
+    path.write_text('[[collect.sources]]\npath = "a"\nshare = 1\n[[collect.sources]]\npath = "b"\n', encoding="utf-8")
+    assert load_config("micro", path).collect.sources == (SourceConfig("a", share=1.0), SourceConfig("b"))
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('[collect]\nsources = "starter"\n', 2),
+        ("[collect]\nsources = [3]\n", 2),
+        ('[[collect.sources]]\npath = "a"\nshare = "half"\n', 3),
+        ('[[collect.sources]]\npath = "a"\n[[collect.sources]]\nshare = -1.0\n', 4),
+    ],
+)
+def test_a_bad_source_is_named(tmp_path: Path, text: str, line: int) -> None:
+    path = tmp_path / "so8t.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigValueInvalid) as caught:
+        load_config("micro", path)
+    assert caught.value.where == f"{path}:{line}"

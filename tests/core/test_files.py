@@ -221,3 +221,16 @@ def test_write_jsonl_of_a_failing_iterator_writes_nothing(tmp_path: Path) -> Non
     with pytest.raises(RecordInvalid):
         files.write_jsonl(path, records())  # type: ignore[arg-type]
     assert json.loads(path.read_text()) == {"old": 1}
+
+
+def test_writing_piece_by_piece_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    with files.writing(path) as f:
+        f.write(b"one ")
+        assert not path.exists()
+        f.write(b"two")
+    assert path.read_bytes() == b"one two"
+    with pytest.raises(KeyboardInterrupt), files.writing(path) as f:
+        f.write(b"half")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"one two" and [p.name for p in tmp_path.iterdir()] == ["a.bin"]

@@ -26,7 +26,19 @@ def finished(run: Run, name: str = "collect", files: dict[str, str] | None = Non
 
 
 def test_the_order_of_the_stages() -> None:
-    assert STAGES == ("collect", "synth", "validate", "base", "train", "burnin", "export", "prove", "bundle", "demo")
+    assert STAGES == (
+        "collect",
+        "synth",
+        "multimodal",
+        "validate",
+        "base",
+        "train",
+        "burnin",
+        "export",
+        "prove",
+        "bundle",
+        "demo",
+    )
 
 
 def test_finish_lists_every_file(tmp_path: Path) -> None:

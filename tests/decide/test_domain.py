@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from so8t.core.errors import BundleBroken
 from so8t.core.types import Domain
-from so8t.decide.domain import BUCKETS, DOMAINS, DomainModel, features
+from so8t.decide.codes import encode_folded
+from so8t.decide.domain import BUCKETS, DOMAINS, DomainModel
+from so8t.decide.linear import LONGEST, grams
 
 
 def model(**changes: Any) -> DomainModel:
@@ -40,21 +42,16 @@ def test_probabilities_of_any_text(text: str) -> None:
     assert sum(found.values()) == pytest.approx(1, abs=1e-5) and list(found) == list(Domain)
 
 
-@settings(max_examples=50)
-@given(st.text(min_size=1, max_size=200))
-def test_features_have_unit_length_and_ignore_width(text: str) -> None:
-    assert np.linalg.norm(features(text)) == pytest.approx(1, abs=1e-5)
-    assert (features("ＡＢＣ" + text) == features("abc" + text)).all()
-    assert features("").sum() == 0
+def test_width_and_case_make_no_difference() -> None:
+    assert model().classify("ＡＢＣの点検") == model().classify("abc の点検")
 
 
-def test_the_same_on_every_machine() -> None:
-    """Hashing must not depend on PYTHONHASHSEED or on byte order: training and serving are two machines."""
-    place = sorted(np.flatnonzero(features("航空")).tolist())
-    codes = [ord("航"), ord("空")]
-    pair = codes[0] * 0x9E3779B1 + codes[1]
-    wanted = {((c * 0x85EBCA6B) % 2**64 >> 7) % BUCKETS for c in codes} | {((pair * 0xC2B2AE35) % 2**64 >> 7) % BUCKETS}
-    assert place == sorted(wanted)
+def test_many_at_once_are_each_alone() -> None:
+    texts = ["離陸前の点検", "", "融資の審査" * 300]
+    many = model().classify_many(grams(encode_folded(texts), LONGEST))
+    alone = [model().classify(text) for text in texts]
+    assert [d for d, _ in many] == [d for d, _ in alone]
+    assert [c for _, c in many] == pytest.approx([c for _, c in alone], abs=1e-4)
 
 
 def test_round_trip() -> None:

@@ -187,6 +187,12 @@ def test_what_the_asker_brought_may_return() -> None:
     assert answered("hanako@example.co.jp 様", request)[1]
 
 
+def test_a_name_in_an_answer_is_no_reason_to_withhold_it() -> None:
+    """A draft addresses somebody; a passport number in it comes from nowhere the asker knows."""
+    assert objection("山田太郎様\n会場は東京都港区芝公園4-2-8です。", ASKED, POLICY) == ""
+    assert objection("山田太郎様 旅券番号:TK1234567", ASKED, POLICY)
+
+
 def test_markings_above_the_clearance_are_withheld() -> None:
     for level, free in (("公開", True), ("社内限定", True), ("部外秘", False), ("極秘", False)):
         reply, withheld = answered(f"【{level}】の資料によれば以上です。")

@@ -16,9 +16,11 @@ from so8t.ask.hf import HuggingFace
 from so8t.build import burnin, gguf, parity
 from so8t.build.assemble import assemble, write_modelfile
 from so8t.build.data.collect import DOMAIN_MODEL, collect
+from so8t.build.data.multimodal.stage import multimodal
+from so8t.build.data.sample_lines import load_samples, split_file, write_samples
 from so8t.build.data.synth import generate
 from so8t.build.data.synth_report import report
-from so8t.build.data.validate import load_samples, split_file, validate
+from so8t.build.data.validate import validate
 from so8t.build.data.written import load_written
 from so8t.build.model.attach import GatedModel, attach
 from so8t.build.model.base import instruct, load_causal, load_tokenizer, pretrain
@@ -38,6 +40,7 @@ from so8t.decide.prompt import ChatFormat, Style, decision_prompt, training_text
 from so8t.judge.precedent import Case
 from so8t.judge.triple import POLICY, PRECEDENTS, PROMPT
 
+WORTH_PROCESSES = 20_000  # requests; making fewer takes less time than starting a process
 WRITTEN = "so8t written requests"  # how the source of a hand-written request begins
 
 
@@ -52,7 +55,7 @@ def written_requests(config: Config) -> list[Sample]:
 
 def run_collect(ctx: StageContext) -> dict[str, Any]:
     """Plain text from the configured sources, and the domain model."""
-    return collect(ctx.config, ctx.folder, written_requests(ctx.config), ctx.progress)
+    return collect(ctx.config, ctx.folder, ctx.work, written_requests(ctx.config), ctx.progress)
 
 
 def run_synth(ctx: StageContext) -> dict[str, Any]:
@@ -60,25 +63,39 @@ def run_synth(ctx: StageContext) -> dict[str, Any]:
     config, policy = ctx.config.synth, policy_of(ctx.config)
     contracts = {d: policy.contract(d) for d in Domain}
     count = config.samples_per_domain
+    written = list(load_written(contracts, policy.state())) if config.written else []
+    seeds = [s for s in written if s.split == Split.TRAIN]
+    processes = ctx.config.threads if count * len(Domain) >= WORTH_PROCESSES else 1
     made: list[Sample] = []
     with ctx.progress.task("synthesis", count * len(Domain), "request") as task:
-        for sample in generate(config, contracts, policy.state(), count):
+        for sample in generate(config, contracts, policy.state(), count, seeds, processes):
             made.append(sample)
             task.advance()
     for domain in Domain:
-        write_jsonl(ctx.folder / f"synthetic_{domain}.jsonl", (s.to_json() for s in made if s.domain == domain))
-    written = list(load_written(contracts, policy.state())) if config.written else []
-    write_jsonl(ctx.folder / "written.jsonl", (s.to_json() for s in written))
+        write_samples(ctx.folder / f"synthetic_{domain}.jsonl", (s for s in made if s.domain == domain))
+    write_samples(ctx.folder / "written.jsonl", written)
     facts = report([*made, *written])
     write_json(ctx.folder / "synthesis_report.json", facts)
     return {"generated": len(made), "written": len(written), "report": facts}
+
+
+def run_multimodal(ctx: StageContext) -> dict[str, Any]:
+    """Pages rendered and read again, with requests about them."""
+    config, policy = ctx.config.multimodal, policy_of(ctx.config)
+    contracts = {d: policy.contract(d) for d in Domain}
+    return multimodal(
+        ctx.folder, ctx.work, config.samples_per_domain, config.seed, contracts, policy.state(), ctx.progress,
+        ctx.config.threads,
+    )  # fmt: skip
 
 
 def run_validate(ctx: StageContext) -> dict[str, Any]:
     """One clean file a split."""
     files = [*sorted(ctx.input("collect").glob("japanese_collected_*.jsonl"))]
     files += [*sorted(ctx.input("synth").glob("synthetic_*.jsonl")), ctx.input("synth") / "written.jsonl"]
-    return validate(ctx.config, ctx.folder, load_samples(files))
+    files += sorted(ctx.input("multimodal").glob("synthetic_*.jsonl"))
+    upstream = {name: ctx.facts(name) for name in ("collect", "synth", "multimodal")}
+    return validate(ctx.config, ctx.folder, load_samples(files), upstream)
 
 
 def run_base(ctx: StageContext) -> dict[str, Any]:

@@ -32,6 +32,10 @@ def stage(options: argparse.Namespace) -> int:
         from so8t.commands.look import bundle
 
         return bundle(options)
+    if getattr(options, "shard", "") or getattr(options, "tasks", 0):
+        from so8t.commands.shards import collect_shards
+
+        return collect_shards(options)
     pipeline = _pipeline(options)
     _report(pipeline, pipeline.start(only=options.stage), options)
     return 0

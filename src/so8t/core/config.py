@@ -16,13 +16,31 @@ from so8t.core.errors import ConfigKeyUnknown, ConfigUnreadable, ConfigValueInva
 
 
 @dataclass(frozen=True, slots=True)
-class CollectConfig:
-    """Where plain text comes from (plan 3.1). Sources are files or folders; "starter" is what the package ships."""
+class SourceConfig:
+    """One source of plain text; in a list of sources its path alone will do.
 
-    sources: tuple[str, ...] = ("starter",)
+    path: "starter" (what the package ships), a file, a folder, a glob, "@list.txt", or "hub:..." (build/data/hub.py).
+    share: its part of all texts; 0 = an equal part of what the others leave. maximum_documents: 0 = all.
+    """
+
+    path: str = "starter"
+    name: str = ""
+    license: str = ""
+    share: float = 0.0
+    maximum_documents: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CollectConfig:
+    """Plain text (plan 3.1). maximum_per_domain: 0 = no quota; longest: characters of one training text."""
+
+    sources: tuple[SourceConfig, ...] = (SourceConfig(),)
     quality: Literal["so8t", "plan"] = "so8t"
     minimum_quality: float = 0.7
     maximum_samples: int = 100_000
+    maximum_per_domain: int = 12_500
+    longest: int = 800
+    near_duplicate: float = 0.8
     validation_share: float = 0.1
 
 
@@ -32,6 +50,14 @@ class SynthConfig:
 
     samples_per_domain: int = 25_000
     written: bool = True
+    seed: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class MultimodalConfig:
+    """Pages that are rendered and read by OCR (plan 3.3), in each of five domains; 0.5 s to 3 s a page."""
+
+    samples_per_domain: int = 500
     seed: int = 8
 
 
@@ -204,6 +230,7 @@ class Config:
     threads: int = 2
     collect: CollectConfig = field(default_factory=CollectConfig)
     synth: SynthConfig = field(default_factory=SynthConfig)
+    multimodal: MultimodalConfig = field(default_factory=MultimodalConfig)
     validate: ValidateConfig = field(default_factory=ValidateConfig)
     prompt: PromptConfig = field(default_factory=PromptConfig)
     base: BaseConfig = field(default_factory=BaseConfig)
@@ -283,9 +310,20 @@ def _build(cls: type[Any], values: Mapping[str, Any], file: str, source: str, pr
                     where=_locate(file, source, prefix + key), detail=f"{prefix}{key}: table expected"
                 )
             built[key] = _build(hints[key], value, file, source, f"{prefix}{key}.")
+        elif dataclasses.is_dataclass(item := (*get_args(hints[key]), None)[0]):
+            built[key] = _build_list(item, value, file, source, prefix + key)
         else:
             built[key] = _coerce(hints[key], value, _locate(file, source, prefix + key), prefix + key)
     return cls(**built)
+
+
+def _build_list(cls: Any, values: Any, file: str, source: str, key: str) -> tuple[Any, ...]:
+    """A list of tables; a bare value stands for a table with the first key alone."""
+    if not isinstance(values, list):
+        raise ConfigValueInvalid(where=_locate(file, source, key), detail=f"{key} = {values!r} (list)")
+    first = dataclasses.fields(cls)[0].name
+    tables = [value if isinstance(value, dict) else {first: value} for value in values]
+    return tuple(_build(cls, table, file, source, f"{key}.") for table in tables)
 
 
 def _coerce(hint: Any, value: Any, where: str, key: str) -> Any:

@@ -8,8 +8,9 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from so8t.core.errors import DiskFull, RecordInvalid, SourceMissing, SourceUnreadable
 
@@ -30,17 +31,24 @@ def sync_folder(folder: Path) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write, fsync, rename. Raises DiskFull and leaves the old file as it was."""
+    with writing(path) as f:
+        f.write(content)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write piece by piece that appears whole when the block ends: fsync, rename. Raises DiskFull."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("wb") as f:
-            f.write(content)
+            yield f
             f.flush()
             os.fsync(f.fileno())
         os.replace(partial, path)
         sync_folder(path.parent)
-    except OSError as error:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
-        if error.errno in _NO_SPACE:
+        if isinstance(error, OSError) and error.errno in _NO_SPACE:
             raise DiskFull(where=path) from error
         raise
 

@@ -20,7 +20,7 @@ from so8t.core.files import hash_folder, read_json, sha256_file, write_json
 from so8t.core.progress import Progress
 from so8t.core.types import canonical_json
 
-STAGES = ("collect", "synth", "validate", "base", "train", "burnin", "export", "prove", "bundle", "demo")
+STAGES = ("collect", "synth", "multimodal", "validate", "base", "train", "burnin", "export", "prove", "bundle", "demo")
 
 
 @cache

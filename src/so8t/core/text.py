@@ -9,9 +9,10 @@ HIRAGANA = re.compile(r"[ぁ-ゟ]")
 KATAKANA = re.compile(r"[゠-ヿ㇠-ㇿｦ-ﾟ]")
 KANJI = re.compile(r"[㐀-䶿一-鿿豈-﫿々〆]")
 JAPANESE = re.compile(r"[ぁ-ヿㇰ-ㇿ㐀-䶿一-鿿豈-﫿々〆ｦ-ﾟ]+")
-# Zero-width and bidirectional controls: invisible to the reader, so never part of what was meant.
+# Zero-width and bidirectional controls, and two codes that are no characters: invisible to the reader, so never part
+# of what was meant.
 INVISIBLE = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]"
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufffe\uffff\U000e0000-\U000e0fff]"
 )
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _SENTENCE = re.compile(r"[^。！？!?\n]*[。！？!?]+[」』）)]*|[^。！？!?\n]+")
@@ -30,7 +31,7 @@ def clean(text: str) -> str:
 
 def dedup_key(text: str) -> str:
     """Spelling-insensitive key for exact duplicates (SPEC D4)."""
-    return re.sub(r"\s+", "", nfkc(INVISIBLE.sub("", text))).lower()
+    return re.sub(r"\s+", "", INVISIBLE.sub("", nfkc(INVISIBLE.sub("", text)))).lower()
 
 
 def sentences(text: str) -> list[str]:

@@ -72,7 +72,8 @@ class Levels:
 class Sample:
     """One training or evaluation record: plain text, or a judged request with its answer.
 
-    kind "text" uses `text`; kind "request" uses `text` as the query and `decision`, `response`.
+    kind "text" uses `text`; kind "request" uses `text` as the query and `decision`, `response`. modality "multimodal"
+    = the request is about an image (plan 3.3): its path in the run, its kind, what OCR read, and its level.
     """
 
     id: str
@@ -94,15 +95,26 @@ class Sample:
     policy_state: Mapping[str, Any] | None = None
     policy_ref: str | None = None
     escalation_target: str | None = None
+    modality: str | None = None
+    image_path: str | None = None
+    image_type: str | None = None
+    ocr_content: str | None = None
+    safety_level: str | None = None
 
     @property
     def sha256(self) -> str:
-        """Hash of everything but the id, so that the same content is the same hash in any run."""
-        content = {k: v for k, v in dataclasses.asdict(self).items() if k != "id"}
-        return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+        """Hash of content(): the same content is the same hash in any run."""
+        return hashlib.sha256(canonical_json(self.content()).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        return {k: v for k, v in dataclasses.asdict(self).items() if v is not None} | {"sha256": self.sha256}
+        content = self.content()
+        kept = {"id": self.id} | {k: v for k, v in content.items() if v is not None}
+        return kept | {"sha256": hashlib.sha256(canonical_json(content).encode()).hexdigest()}
+
+    def content(self) -> dict[str, Any]:
+        """Everything but the id; what only images have, only where there is one."""
+        fields = _SAMPLE_FIELDS if self.modality is None else _SAMPLE_FIELDS + _IMAGE_FIELDS
+        return {name: getattr(self, name) for name in fields}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any], where: str = "") -> Self:
@@ -212,9 +224,14 @@ class Reply:
     ms: Mapping[str, float] = field(default_factory=dict)
 
 
+_IMAGE_FIELDS = ("modality", "image_path", "image_type", "ocr_content", "safety_level")
+_SAMPLE_FIELDS = tuple(f.name for f in dataclasses.fields(Sample) if f.name not in ("id", *_IMAGE_FIELDS))
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
 def canonical_json(value: Any) -> str:
     """One spelling for one value: sorted keys, no spaces, no NaN. What is hashed is this."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 def _rounded(probabilities: Mapping[Decision, float] | None) -> dict[str, float] | None:

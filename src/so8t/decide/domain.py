@@ -1,35 +1,21 @@
-"""Which of the eight domains a text belongs to: hashed character 1-2-grams, a linear layer, calibrated (SPEC D3)."""
+"""Which of the eight domains a text belongs to: a linear model over character 1-2-grams, calibrated (SPEC D3)."""
 
 from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from so8t.core.errors import BundleBroken
-from so8t.core.text import nfkc
 from so8t.core.types import Domain
+from so8t.decide.codes import encode_folded
+from so8t.decide.linear import BUCKETS, LONGEST, Floats, Grams, grams, scores, softmax
 
-BUCKETS = 1 << 14
-LONGEST = 4000  # characters looked at
 DOMAINS: tuple[Domain, ...] = tuple(Domain)
-Floats = NDArray[np.float32]
-
-
-def features(text: str) -> Floats:
-    """[BUCKETS] square-rooted counts of character 1- and 2-grams, hashed, of unit length."""
-    codes = np.frombuffer(nfkc(text)[:LONGEST].lower().encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(
-        np.uint64
-    )
-    pairs = codes[:-1] * np.uint64(0x9E3779B1) + codes[1:]
-    mixed = np.concatenate([codes * np.uint64(0x85EBCA6B), pairs * np.uint64(0xC2B2AE35)]) >> np.uint64(7)
-    counts = np.bincount((mixed % np.uint64(BUCKETS)).astype(np.int64), minlength=BUCKETS)
-    values = np.sqrt(counts).astype(np.float32)
-    norm = float(np.linalg.norm(values))
-    return values / norm if norm else values
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +28,24 @@ class DomainModel:
     minimum_confidence: float
 
     def probabilities(self, text: str) -> dict[Domain, float]:
-        logits = (self.weight @ features(text) + self.bias) / self.temperature
-        shifted = np.exp(logits - logits.max())
-        return {d: float(p) for d, p in zip(DOMAINS, shifted / shifted.sum(), strict=True)}
+        shares = self.shares(_grams(text))[0]
+        return {d: float(p) for d, p in zip(DOMAINS, shares, strict=True)}
 
     def classify(self, text: str) -> tuple[Domain, float]:
         """(domain, its probability)."""
-        probabilities = self.probabilities(text)
-        best = max(probabilities, key=lambda d: probabilities[d])
-        if probabilities[best] < self.minimum_confidence:
-            return Domain.GENERAL, probabilities[Domain.GENERAL]
-        return best, probabilities[best]
+        return self.classify_many(_grams(text))[0]
+
+    def classify_many(self, texts: Grams) -> Sequence[tuple[Domain, float]]:
+        """(domain, its probability) of every text."""
+        shares = self.shares(texts)
+        best = shares.argmax(-1)
+        general = DOMAINS.index(Domain.GENERAL)
+        best = np.where(shares.max(-1, initial=0.0) < self.minimum_confidence, general, best)
+        return [(DOMAINS[k], float(row[k])) for k, row in zip(best.tolist(), shares, strict=True)]
+
+    def shares(self, texts: Grams) -> NDArray[np.float64]:
+        """[texts, 8] probabilities in the order of DOMAINS."""
+        return softmax(scores(texts, self.weight, self.bias) / self.temperature)
 
     def to_bytes(self) -> bytes:
         """NumPy's .npz: plain arrays, never pickle."""
@@ -73,3 +66,7 @@ class DomainModel:
         if weight.shape != (len(DOMAINS), BUCKETS) or bias.shape != (len(DOMAINS),) or not temperature > 0:
             raise BundleBroken(detail=f"domain model: {weight.shape}")
         return cls(weight, bias, temperature, minimum)
+
+
+def _grams(text: str) -> Grams:
+    return grams(encode_folded([text.replace("\0", "")]), LONGEST)

@@ -15,7 +15,7 @@ from so8t.core.errors import RecordInvalid
 from so8t.core.ledger import Ledger
 from so8t.core.types import Decision, Reply, Request, Verdict
 from so8t.decide.clearance import classification_from_markers
-from so8t.decide.pii import find
+from so8t.decide.pii import IDENTIFIERS, find
 from so8t.decide.policy import Policy
 from so8t.decide.views import views
 from so8t.judge.triple import TripleJudge
@@ -79,8 +79,8 @@ def objection(answer: str, request: Request, policy: Policy) -> str:
     level = max((m for m in marked if m is not None), key=policy.levels.rank, default=None)
     if level is not None and policy.levels.gap(request.clearance, level) > 0:
         return f"答えに区分「{level}」の印がある"
-    brought = {request.query[f.start : f.end] for f in find(request.query)}
-    if any(answer[f.start : f.end] not in brought for f in find(answer)):
+    brought = {request.query[f.start : f.end] for f in find(request.query, IDENTIFIERS)}
+    if any(answer[f.start : f.end] not in brought for f in find(answer, IDENTIFIERS)):
         return "答えに個人情報か秘密情報らしきものがある"
     return ""
 

@@ -62,13 +62,14 @@ def card_html(card: Mapping[str, Any], lang_first: str = "ja") -> str:
         if key not in card:
             raise RecordInvalid(where="card.json", detail=key)
     first = "en" if lang_first == "en" else "ja"
-    style = _resource("card.css")
+    style = resource("card.css")
     view = _view(card, first)
-    template = _environment(first).from_string(_resource("card.html.jinja"))
-    return template.render(first=first, style=Markup(style), style_hash=_style_hash(style), **view)
+    template = environment(first).from_string(resource("card.html.jinja"))
+    return template.render(first=first, style=Markup(style), style_hash=style_hash(style), **view)
 
 
-def _environment(first: str) -> jinja2.Environment:
+def environment(first: str) -> jinja2.Environment:
+    """Escapes everything; w(words) and t(ja, en) put both languages side by side."""
     env = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     env.globals["w"] = lambda words: spans(words, first)
     env.globals["t"] = lambda ja, en: spans(Words(ja, en), first)
@@ -87,11 +88,13 @@ def spans(words: Words, first: str = "ja") -> Markup:
     return Markup(" ").join(parts)
 
 
-def _resource(name: str) -> str:
+def resource(name: str) -> str:
+    """A template or style sheet of resources/report."""
     return (resources.files("so8t") / "resources" / "report" / name).read_text(encoding="utf-8")
 
 
-def _style_hash(style: str) -> str:
+def style_hash(style: str) -> str:
+    """What a Content-Security-Policy names the one style sheet by."""
     return "sha256-" + base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
 
 

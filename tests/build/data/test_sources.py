@@ -1,8 +1,7 @@
-"""Local text: paragraphs, JSON lines and folders come in with their place; what cannot be read is named."""
+"""Sources are found before anything is read, cut into units that depend on files alone, and named in what they give."""
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -10,132 +9,93 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from so8t.build.data.sources import LONGEST, Document, read_sources, source_files, split_long
-from so8t.core.errors import RecordInvalid, So8tError, SourceEmpty, SourceMissing, SourceUnreadable
-from so8t.core.types import Domain
+from so8t.build.data import sources as module
+from so8t.build.data.sources import Source, Unit, find_sources, read_unit, units
+from so8t.core.config import SourceConfig
+from so8t.core.errors import SourceEmpty, SourceMissing
+from so8t.documents.document import Document, Skipped
+
+from .conftest import GOOD, write_records
 
 
-def read(*paths: Path | str) -> list[Document]:
-    return list(read_sources(tuple(map(str, paths))))
+def texts(source: Source, skip: int = 0) -> list[Document | Skipped]:
+    return [item for unit in units([source]) for item in read_unit(unit, source, skip)]
 
 
-def test_paragraphs_of_a_text_file(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    path.write_bytes("\ufeff\r\n一行目です。\r\n二行目です。\r\n\r\n \t\r\n次の段落です。".encode())
-    found = read(path)
-    assert [(d.text, d.place) for d in found] == [
-        ("一行目です。\n二行目です。", "a.txt:2"),
-        ("次の段落です。", "a.txt:6"),
+def test_the_starter_ships_with_the_package() -> None:
+    (source,) = find_sources((SourceConfig("starter"),))
+    found = texts(source)
+    assert len(found) >= 700 and all(isinstance(d, Document) and d.domain and d.license == "CC0-1.0" for d in found)
+
+
+def test_name_and_licence_are_the_files_own_or_the_configured(tmp_path: Path) -> None:
+    file = write_records(tmp_path / "a.jsonl", [{"text": GOOD, "license": "MIT", "source": "s"}, {"text": GOOD}])
+    configured = find_sources((SourceConfig(str(file), name="社内規程", license="社外秘"),))[0]
+    assert [(d.source, d.license) for d in texts(configured) if isinstance(d, Document)] == [
+        ("s", "MIT"),
+        ("社内規程", "社外秘"),
     ]
-    assert {(d.source, d.license, d.domain) for d in found} == {("a.txt", "unknown", None)}
+    bare = find_sources((SourceConfig(str(file)),))[0]
+    assert [(d.source, d.license) for d in texts(bare) if isinstance(d, Document)][1] == ("a.jsonl", "unknown")
+    assert len(texts(bare, skip=1)) == 1 and texts(bare, skip=5) == []
 
 
-def test_json_lines(tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl"
-    records = [
-        {"text": "文一\x00"},
-        {"text": "文二", "domain": "medical", "source": "社内誌", "license": "CC0-1.0", "x": 1},
-    ]
-    path.write_text("\n\n".join(json.dumps(r, ensure_ascii=False) for r in records), encoding="utf-8")
-    assert read(path) == [
-        Document("文一", "a.jsonl", "unknown", "a.jsonl:1"),
-        Document("文二", "社内誌", "CC0-1.0", "a.jsonl:3", Domain.MEDICAL),
-    ]
-
-
-def test_a_folder_is_read_whole_in_order(tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
-    for name in ("b.txt", "sub/a.txt", "a.txt", "c.docx", "d.md"):
-        (tmp_path / name).write_text(f"{name}の文", encoding="utf-8")
-    assert [d.text for d in read(tmp_path)] == ["a.txtの文", "b.txtの文", "sub/a.txtの文"]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
-def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    (tmp_path / "out").mkdir()
-    (tmp_path / "in" / "a.txt").write_text("中", encoding="utf-8")
-    (tmp_path / "out" / "b.txt").write_text("外", encoding="utf-8")
-    (tmp_path / "in" / "link").symlink_to(tmp_path / "out", target_is_directory=True)
-    (tmp_path / "in" / "round").symlink_to(tmp_path / "in", target_is_directory=True)
-    assert [d.text for d in read(tmp_path / "in")] == ["中"]
-
-
-def test_sources_in_the_order_given(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / f"{name}.txt").write_text(name, encoding="utf-8")
-    assert [d.text for d in read(tmp_path / "b.txt", tmp_path / "a.txt")] == ["b", "a"]
-
-
-def test_the_starter_corpus() -> None:
-    found = read("starter")
-    assert len(found) >= 400 and {d.domain for d in found} == set(Domain)
-    assert len(source_files("starter")) == 8
-
-
-@pytest.mark.parametrize(
-    ("content", "name", "error", "place"),
-    [
-        (None, "no.txt", SourceMissing, "{path}"),
-        (b"", "a.txt", SourceEmpty, "{path}"),
-        (b" \n\n\t\n", "a.txt", SourceEmpty, "{path}"),
-        (b"", "a.jsonl", SourceEmpty, "{path}"),
-        (b'{"text": ""}\n', "a.jsonl", SourceEmpty, "{path}"),
-        ("一\n".encode() + b"\xe3\x81\n", "a.txt", SourceUnreadable, "{path}:2"),
-        ('{"text": "一"}\n{"text": "二'.encode(), "a.jsonl", RecordInvalid, "{path}:2"),
-        (b'{"text": 3}\n', "a.jsonl", RecordInvalid, "{path}:1"),
-        (b'{"body": "x"}\n', "a.jsonl", RecordInvalid, "{path}:1"),
-        (b'{"text": "x", "domain": "sports"}\n', "a.jsonl", RecordInvalid, "{path}:1"),
-        (b'["text"]\n', "a.jsonl", RecordInvalid, "{path}:1"),
-    ],
-)
-def test_bad_input(tmp_path: Path, content: bytes | None, name: str, error: type[So8tError], place: str) -> None:
-    path = tmp_path / name
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(error) as caught:
-        read(path)
-    assert caught.value.where == place.format(path=path) and caught.value.exit_code == 3
-
-
-def test_a_bad_domain_of_another_type(tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl"
-    path.write_text('{"text": "x", "domain": ["medical"]}\n')
-    with pytest.raises(RecordInvalid):
-        read(path)
-
-
-def test_an_empty_folder_and_no_source_at_all(tmp_path: Path) -> None:
-    with pytest.raises(SourceEmpty) as caught:
-        read(tmp_path)
-    assert caught.value.where == str(tmp_path)
+def test_nothing_there_is_said_before_anything_is_read(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceMissing):
+        find_sources((SourceConfig(str(tmp_path / "no")),))
     with pytest.raises(SourceEmpty):
-        read()
+        find_sources((SourceConfig(str(tmp_path / "empty")),))
+    with pytest.raises(SourceEmpty):
+        find_sources(())
 
 
-def test_one_empty_source_among_good_ones(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("文", encoding="utf-8")
-    (tmp_path / "b.txt").touch()
-    with pytest.raises(SourceEmpty) as caught:
-        read(tmp_path / "a.txt", tmp_path / "b.txt")
-    assert caught.value.where == str(tmp_path / "b.txt")
+def configured(*shares: float) -> list[float]:
+    return [s.share for s in find_sources(tuple(SourceConfig("starter", share=share) for share in shares))]
 
 
-def test_a_long_document_is_cut_between_sentences(tmp_path: Path) -> None:
-    sentence = "この文はちょうど三十五文字の長さになるように書いてある試験用の文です。"
-    path = tmp_path / "a.txt"
-    path.write_text(sentence * 100, encoding="utf-8")
-    found = read(path)
-    assert "".join(d.text for d in found) == sentence * 100
-    assert all(len(d.text) <= LONGEST and d.text.endswith("。") for d in found)
-    assert len(found) == -(-100 // (LONGEST // len(sentence)))
-    assert {d.place for d in found} == {"a.txt:1"}
+def test_shares() -> None:
+    assert configured(0, 0) == [0.5, 0.5]
+    assert configured(0.4, 0.3, 0.3) == pytest.approx([0.4, 0.3, 0.3])
+    assert configured(0.5, 0, 0) == pytest.approx([0.5, 0.25, 0.25])
+    assert configured(2, 1, 1) == pytest.approx([0.5, 0.25, 0.25])
 
 
-@given(st.text(alphabet="あ。！\n a", max_size=300), st.integers(1, 40))
-def test_split_long_loses_nothing_but_space(text: str, longest: int) -> None:
-    pieces = list(split_long(text, longest))
-    assert "".join("".join(pieces).split()) == "".join(text.split())
-    assert all(pieces)
-    if len(text) <= longest:
-        assert pieces == ([text] if text else [])
+@given(st.lists(st.floats(0, 3), min_size=1, max_size=5))
+def test_shares_make_one(shares: list[float]) -> None:
+    found = module._shared_out([Source("s", "", "", share, 0, ()) for share in shares])
+    assert sum(s.share for s in found) == pytest.approx(1) and all(
+        s.share > 0 or g > 0 for s, g in zip(found, shares, strict=True)
+    )
+
+
+def test_every_file_is_in_one_unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(7):
+        (tmp_path / f"{n}.txt").write_text(GOOD * (n + 1), encoding="utf-8")
+    (source,) = find_sources((SourceConfig(str(tmp_path)),))
+    for size, files in ((1, 4096), (2000, 4096), (1 << 30, 2), (1 << 30, 4096)):
+        monkeypatch.setattr(module, "UNIT_BYTES", size)
+        monkeypatch.setattr(module, "UNIT_FILES", files)
+        cut = units([source, source])
+        assert [u.number for u in cut] == list(range(len(cut))) and {u.source for u in cut} == {0, 1}
+        assert [p for u in cut for p in u.files] == [*source.files, *source.files]
+        assert all(len(u.files) <= files for u in cut)
+
+
+def test_a_unit_knows_when_its_files_change(tmp_path: Path) -> None:
+    file = write_records(tmp_path / "a.jsonl", [{"text": GOOD}])
+    unit = Unit(0, 0, (file,))
+    before = unit.digest
+    assert unit.digest == before
+    os.utime(file, ns=(1, 1))
+    assert unit.digest != before
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": 1}\n', encoding="utf-8")
+    write_records(tmp_path / "b.jsonl", [{"text": GOOD}])
+    (tmp_path / "c.exe").write_bytes(b"MZ")
+    (source,) = find_sources((SourceConfig(str(tmp_path)),))
+    found = texts(source)
+    assert [type(item) for item in found] == [Skipped, Document]
+    assert [s.reason for s in source.skipped] == ["unknown kind"]

@@ -15,8 +15,9 @@ import pytest
 
 from so8t.build.data.disguise import encode, fullwidth, katakana, romaji, zero_width
 from so8t.build.data.lexicon import load_lexicon
-from so8t.build.data.synth import ATTACKS, generate
+from so8t.build.data.synth import generate
 from so8t.build.data.synth_report import majority_accuracy, report, skeleton
+from so8t.build.data.synth_scene import ATTACKS, KINDS
 from so8t.core.config import SynthConfig
 from so8t.core.errors import ValidationFailed
 from so8t.core.text import INVISIBLE, dedup_key, nfkc
@@ -87,6 +88,14 @@ def test_queries_are_unique_and_never_contradict() -> None:
     assert figures["unique_queries"] >= 0.99
     assert figures["contradictions"] == 0 and figures["bayes_ceiling"] >= 0.99
     assert figures["unique_skeletons"] > 0.9 * len(samples(1000))
+    assert set(figures["kinds"]) == set(KINDS)
+
+
+def test_surface_cues_do_not_give_the_label_away() -> None:
+    figures = report(samples(1000))
+    assert figures["pair_ngram_accuracy"] <= 0.60
+    assert figures["pair_level_accuracy"] <= 0.60
+    assert figures["pair_ngram_accuracy_by_kind"].keys() == figures["kinds"].keys()
 
 
 def test_a_pair_differs_in_nothing_but_the_act() -> None:
@@ -133,15 +142,19 @@ def test_spellings_of_kana() -> None:
 
 def test_lexicon_is_large_enough_and_well_formed() -> None:
     lexicon = load_lexicon()
-    assert len(lexicon.triples) >= 15
-    for triple in (*lexicon.triples, *(t for words in lexicon.domains.values() for t in words.triples)):
+    own = [t for words in lexicon.domains.values() for t in (*words.triples, *words.stories)]
+    triples = [*lexicon.triples, *lexicon.misdeeds, *lexicon.powers, *own]
+    assert len({t.id for t in (*triples, *lexicon.access, *lexicon.orders)}) >= 260
+    for triple in triples:
         assert len({act.te for act in triple.acts.values()}) == len({act.noun for act in triple.acts.values()}) == 3
         for decision, act in triple.acts.items():
             assert act.te.endswith(("て", "で")), act.te
+            assert not act.also or act.also.endswith(("て", "で")), act.also
             filled = {Decision.ALLOW: act.answer, Decision.ESCALATE: act.need, Decision.DENY: act.why and act.instead}
             assert filled[decision], triple.id
     for words in lexicon.domains.values():
-        assert len(words.documents) >= 10
+        assert len(words.documents) >= 10 and len(words.stories) >= 9
+        assert len(set(words.misdeeds)) == len(set(words.powers)) == len(set(words.notes)) == 12
 
 
 def test_report_refuses_contradictions_and_leaks() -> None:

@@ -9,15 +9,14 @@ from typing import Any
 
 import pytest
 
+from so8t.build.data.checks import contradictions, families
+from so8t.build.data.sample_lines import load_samples, sample_line, split_file
 from so8t.build.data.validate import (
-    check_contradictions,
-    check_counts,
-    check_families,
+    REPORT_HTML,
+    drop_contaminated,
     drop_duplicates,
     drop_near_evaluation,
-    load_samples,
     mask_pii,
-    split_file,
     validate,
 )
 from so8t.core.config import ValidateConfig, load_config
@@ -47,31 +46,6 @@ def sample(n: int, text: str, decision: Decision | None = A, split: Split = Spli
 
 def config(**changes: Any) -> Any:
     return dataclasses.replace(load_config("micro"), validate=ValidateConfig(**{"minimum_samples": 1, **changes}))
-
-
-def test_a_contradiction_names_both_rows() -> None:
-    with pytest.raises(ValidationFailed) as caught:
-        check_contradictions([sample(1, "送ってください。"), sample(2, " 送って ください。", D)])
-    assert "s1 ALLOW" in caught.value.where and "s2 DENY" in caught.value.where and caught.value.exit_code == 3
-
-
-def test_the_same_words_with_other_levels_are_no_contradiction() -> None:
-    check_contradictions(
-        [sample(1, "送って"), sample(2, "送って", D, classification="極秘"), sample(3, "送って", E, clearance="公開")]
-    )
-    check_contradictions([sample(1, "文", None), sample(2, "文", None)])
-
-
-@pytest.mark.parametrize("key", ["family", "pair"])
-def test_a_family_in_two_splits_is_a_leak(key: str) -> None:
-    rows = [sample(n, f"文{n}", split=split, **{key: "共通"}) for n, split in enumerate((Split.TRAIN, Split.TEST))]
-    with pytest.raises(ValidationFailed, match=f"{key} 共通"):
-        check_families(rows)
-    check_families([dataclasses.replace(r, split=Split.TRAIN) for r in rows])
-
-
-def test_plain_text_may_share_a_place() -> None:
-    check_families([sample(1, "a", None, family="a.txt:1"), sample(2, "b", None, Split.VALIDATION, family="a.txt:1")])
 
 
 @pytest.mark.parametrize("held", [Split.TEST, Split.CALIBRATION, Split.VALIDATION])
@@ -124,26 +98,6 @@ def test_personal_data_in_answers_is_masked_too() -> None:
     assert masked[0].response and "1234" not in masked[0].response and sum(found.values()) == 1
 
 
-def labelled(a: int, e: int, d: int, split: Split = Split.TRAIN) -> list[Sample]:
-    labels = [A] * a + [E] * e + [D] * d
-    return [sample(n, f"文{n}", label, split) for n, label in enumerate(labels)]
-
-
-def test_label_shares() -> None:
-    check_counts(config(maximum_label_share=0.5), labelled(5, 3, 2))
-    for rows in (labelled(6, 2, 2), labelled(5, 5, 0)):
-        with pytest.raises(ValidationFailed, match=r"maximum_label_share|ALLOW|DENY"):
-            check_counts(config(maximum_label_share=0.5), rows)
-    with pytest.raises(ValidationFailed):  # the other splits do not count
-        check_counts(config(maximum_label_share=0.5), labelled(6, 2, 2) + labelled(0, 9, 9, Split.TEST))
-
-
-def test_too_few() -> None:
-    with pytest.raises(ValidationFailed) as caught:
-        check_counts(config(minimum_samples=11), labelled(4, 3, 3))
-    assert caught.value.detail == "10" and "minimum_samples" in caught.value.where
-
-
 def test_one_clean_file_a_split(tmp_path: Path) -> None:
     texts = [
         "献立を考えて。",
@@ -155,19 +109,39 @@ def test_one_clean_file_a_split(tmp_path: Path) -> None:
     ]
     rows = [sample(n, t, DECISIONS[n % 3], split=Split.TRAIN if n < 3 else Split.TEST) for n, t in enumerate(texts)]
     rows += [sample(10, texts[4] + "。", DECISIONS[1]), sample(11, "電話は 090-1234-5678 へ。", None, Split.VALIDATION)]
-    facts = validate(config(near_duplicate=0.7), tmp_path, rows)
+    facts = validate(config(near_duplicate=0.7), tmp_path, rows, {})
     assert facts["splits"] == {"train": 3, "validation": 1, "calibration": 0, "test": 3}
     assert facts["near_evaluation_dropped"] == 1 and sum(facts["pii_masked"].values()) == 1
     assert read_json(tmp_path / "statistics.json") == facts
     for split in Split:
         assert all(s.split is split for s in load_samples([split_file(tmp_path, split)]))
-    assert "splits" in (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert all(read_json(tmp_path / "statistics.json")["checks"].values())
+    assert (tmp_path / "report.md").is_file() and "<svg" in (tmp_path / REPORT_HTML).read_text(encoding="utf-8")
 
 
-def test_nothing_is_written_when_it_fails(tmp_path: Path) -> None:
-    with pytest.raises(ValidationFailed):
-        validate(config(), tmp_path, [sample(1, "x"), sample(2, "x", D)])
-    assert list(tmp_path.iterdir()) == []
+def test_when_a_check_fails_only_the_report_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ValidationFailed) as caught:
+        validate(config(), tmp_path, [sample(1, "これを送って"), sample(2, "これを送って", D)], {})
+    assert "s2" in caught.value.where and REPORT_HTML in caught.value.where and "contradictions" in caught.value.detail
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "report.json", "report.md"]
+    assert "これを送って" in (tmp_path / REPORT_HTML).read_text(encoding="utf-8")
+
+
+def test_texts_that_hold_an_evaluation_request_go() -> None:
+    texts = [sample(1, f"例題。{LONG}答えは次のとおり。", None), sample(2, "献立の話をしよう。" * 5, None)]
+    kept, dropped = drop_contaminated([*texts, sample(3, LONG, split=Split.TEST), sample(4, LONG)])
+    assert [s.id for s in kept] == ["s2", "s3", "s4"] and dropped == 1
+    assert drop_contaminated([*texts, sample(3, LONG, split=Split.TRAIN)])[1] == 0
+
+
+def test_lines_are_what_to_json_says(tmp_path: Path) -> None:
+    rows = [
+        sample(1, '改\u2028行 "引用" \\ 😀'),
+        sample(2, "文", None, register="敬体", policy_state={"b": 1, "a": ["極秘"]}),
+    ]
+    for row in rows:
+        assert json.loads(sample_line(row)) == row.to_json()
+        assert Sample.from_json(json.loads(sample_line(row))) == row
 
 
 def test_a_bad_row_is_named(tmp_path: Path) -> None:
@@ -180,6 +154,5 @@ def test_a_bad_row_is_named(tmp_path: Path) -> None:
 
 def test_the_micro_run_is_clean(micro_run: Path) -> None:
     rows = load_samples([split_file(micro_run / "validate", split) for split in Split])
-    check_contradictions(rows)
-    check_families(rows)
+    assert contradictions(rows).passed and families(rows).passed
     assert drop_duplicates(rows)[1] == 0 and drop_near_evaluation(rows, 0.8)[1] == 0 and mask_pii(rows)[1] == {}

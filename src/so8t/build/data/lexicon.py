@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import string
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -15,13 +15,22 @@ from so8t.core.types import DECISIONS, Decision, Domain
 
 SLOTS = frozenset({
     "doc", "topic", "partner", "rival", "boss", "colleague", "unit", "other", "subject", "date", "past", "hour", "n",
-    "request", "encoded", "te", "order", "noun", "answer", "need", "target", "why", "instead",
+    "request", "encoded", "te", "order", "noun", "answer", "need", "target", "why", "instead", "x", "y", "clearance",
+    "bullets", "numbered", "quoted", "table", "prose", "first", "second",
 })  # fmt: skip
+
+_LISTS = ("subjects", "units", "partners", "rivals", "bosses", "targets", "misdeeds", "powers", "notes")
+_COLUMNS = {
+    Decision.ALLOW: ("te", "noun", "answer"),
+    Decision.ESCALATE: ("te", "noun", "need", "target"),
+    Decision.DENY: ("te", "noun", "why", "instead"),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What is asked, as a te-form clause and as a noun phrase, with what an answer to it needs (acts.toml)."""
+    """What is asked, as a te-form clause and as a noun phrase, with what an answer to it needs (acts.toml); also =
+    another clause for it (variants.toml)."""
 
     te: str
     noun: str = ""
@@ -32,16 +41,19 @@ class Act:
     instead: str = ""
     kana: str = ""
     mixed: str = ""
+    also: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Triple:
-    """Three acts on the same thing, one for each decision. public = no company material is touched."""
+    """Three acts on the same thing, one for each decision. public = no company material is touched; told = ways to
+    tell the trouble that all three are asked in."""
 
     id: str
     acts: Mapping[Decision, Act]
     public: bool = False
     tags: str = ""
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +70,8 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class DomainWords:
-    """Everything that belongs to one domain."""
+    """Everything that belongs to one domain. misdeeds are forbidden things and powers things somebody answers for, as
+    nouns; notes are lines of harmless paper."""
 
     documents: tuple[Document, ...]
     subjects: tuple[str, ...]
@@ -67,20 +80,29 @@ class DomainWords:
     rivals: tuple[str, ...]
     bosses: tuple[str, ...]
     targets: tuple[str, ...]
+    misdeeds: tuple[str, ...]
+    powers: tuple[str, ...]
+    notes: tuple[str, ...]
     policy_ref: Mapping[Decision, str]
     triples: tuple[Triple, ...]
+    stories: tuple[Triple, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """All words: domains, acts for any document, level acts, orders in pasted documents, frames and wrappers."""
+    """All words: domains, acts for any document, acts round a misdeed and round a power, level acts, orders in pasted
+    documents, frames, wrappers, pastes, and how written requests are put anew."""
 
     domains: Mapping[Domain, DomainWords]
     triples: tuple[Triple, ...]
+    misdeeds: tuple[Triple, ...]
+    powers: tuple[Triple, ...]
     access: tuple[Triple, ...]
     orders: tuple[Triple, ...]
     frames: Mapping[str, Any]
     attacks: Mapping[str, Any]
+    contexts: Mapping[str, Any]
+    revoicing: Mapping[str, Any]
 
     @property
     def names(self) -> set[str]:
@@ -88,22 +110,34 @@ class Lexicon:
         names: set[str] = set(self.frames["common"]["colleagues"])
         for words in self.domains.values():
             lists = (words.subjects, words.units, words.partners, words.rivals, words.bosses, words.targets)
-            names.update(name for values in lists for name in values)
+            names.update(name for values in (*lists, words.misdeeds, words.powers) for name in values)
             names.update(name for document in words.documents for name in (document.name, document.kana))
         return names
 
 
 @cache
 def load_lexicon() -> Lexicon:
-    """Raises RecordInvalid naming the file and the entry when a word list is broken."""
-    acts, attacks = _read("acts.toml"), _read("attacks.toml")
+    """Raises RecordInvalid naming the file or the entry when a word list is broken."""
+    try:
+        return _lexicon()
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordInvalid(where="resources/synth", detail=str(error)) from error
+
+
+def _lexicon() -> Lexicon:
+    where, paste = "acts.toml", "attacks.toml"
+    acts, attacks, scenes = _read(where), _read(paste), _read("scenes.toml")
     return Lexicon(
         domains={domain: _domain(domain) for domain in Domain},
-        triples=tuple(_triple(t, "acts.toml") for t in acts["triple"]),
+        triples=(*_triples(acts["triple"], where, "act", _table), *_triples(acts["row"], where, "act", _row)),
+        misdeeds=_triples(scenes["misdeed"], "scenes.toml", "misdeed", _row),
+        powers=_triples(scenes["power"], "scenes.toml", "power", _row),
         access=tuple(_access(t) for t in acts["access"]),
-        orders=tuple(_triple(t, "attacks.toml") for t in attacks["order"]),
+        orders=(*_triples(attacks["order"], paste, "order", _table), *_triples(attacks["row"], paste, "order", _row)),
         frames=_read("frames.toml"),
         attacks=attacks,
+        contexts=_read("contexts.toml"),
+        revoicing=_read("revoicing.toml"),
     )
 
 
@@ -133,13 +167,29 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(item)
 
 
-def _triple(entry: Mapping[str, Any], where: str, prefix: str = "") -> Triple:
+def _triples(
+    entries: Sequence[Mapping[str, Any]], where: str, prefix: str, read: Callable[[Any, Decision], Act]
+) -> tuple[Triple, ...]:
+    return tuple(_triple(entry, where, prefix, read) for entry in entries)
+
+
+def _triple(entry: Mapping[str, Any], where: str, prefix: str, read: Callable[[Any, Decision], Act]) -> Triple:
     try:
-        acts = {decision: Act(**entry[decision.lower()]) for decision in DECISIONS}
-        prefix = prefix or ("order" if where == "attacks.toml" else "act")
-        return Triple(f"{prefix}/{entry['id']}", acts, bool(entry.get("public")), str(entry.get("tags", "")))
-    except (KeyError, TypeError) as error:
+        acts = {decision: read(entry[decision.lower()], decision) for decision in DECISIONS}
+        told, public = tuple(entry.get("told", ())), bool(entry.get("public"))
+        return Triple(f"{prefix}/{entry['id']}", acts, public, str(entry.get("tags", "")), told)
+    except (KeyError, TypeError, ValueError) as error:
         raise RecordInvalid(where=where, detail=f"{entry.get('id')}: {error}") from error
+
+
+def _table(act: Mapping[str, str], _: Decision) -> Act:
+    return Act(**act)
+
+
+def _row(columns: Sequence[str], decision: Decision) -> Act:
+    """An act written as a row, its columns as _COLUMNS names them; the escalation target may be left out."""
+    names = _COLUMNS[decision][: len(columns)]
+    return Act(**dict(zip(names, columns, strict=True)))
 
 
 def _access(entry: Mapping[str, Any]) -> Triple:
@@ -150,13 +200,19 @@ def _access(entry: Mapping[str, Any]) -> Triple:
 
 def _domain(domain: Domain) -> DomainWords:
     where = f"domains/{domain}.toml"
-    values = _read(where)
-    try:
-        return DomainWords(
-            documents=tuple(Document(*row) for row in values["documents"]),
-            policy_ref={decision: values["policy_ref"][decision] for decision in DECISIONS},
-            triples=tuple(_triple(t, where, domain) for t in values["triple"]),
-            **{key: tuple(values[key]) for key in ("subjects", "units", "partners", "rivals", "bosses", "targets")},
-        )
-    except (KeyError, TypeError) as error:
-        raise RecordInvalid(where=where, detail=str(error)) from error
+    values, variants = _read(where), _read("variants.toml")
+    triples = _triples(values["triple"], where, domain, _table)
+    stories = _triples(values["story"], where, f"{domain}/story", _row)
+    return DomainWords(
+        documents=tuple(Document(*row) for row in values["documents"]),
+        policy_ref={decision: values["policy_ref"][decision] for decision in DECISIONS},
+        triples=tuple(_varied(t, variants[domain]) for t in triples),
+        stories=tuple(_varied(t, variants[f"{domain}-story"]) for t in stories),
+        **{key: tuple(values[key]) for key in _LISTS},
+    )
+
+
+def _varied(triple: Triple, variants: Mapping[str, Sequence[str]]) -> Triple:
+    """With the other clause of each act; a family without one is an error, so that none is forgotten."""
+    clauses = zip(DECISIONS, variants[triple.id.rpartition("/")[2]], strict=True)
+    return replace(triple, acts={d: replace(triple.acts[d], also=clause) for d, clause in clauses})

@@ -1,103 +1,134 @@
-"""Plain text from what the package ships and from local .txt and .jsonl files or folders of them (SPEC D1)."""
+"""Where plain text comes from: what the package ships, local files of many kinds, or a public hub (SPEC D1).
+
+A source is cut into units, whole files that together are worth the while; units are what is shared out between
+machines, and their order is the order of the result.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
-from so8t.core.errors import RecordInvalid, SourceEmpty, SourceMissing
-from so8t.core.files import read_jsonl, read_lines
-from so8t.core.text import clean, sentences
-from so8t.core.types import Domain
+from so8t.build.data.hub import PREFIX, hub_source, stream
+from so8t.core.config import SourceConfig
+from so8t.core.errors import SourceEmpty
+from so8t.core.files import sha256_file
+from so8t.core.packaged import packaged
+from so8t.core.types import canonical_json
+from so8t.documents.document import Document, Skipped
+from so8t.documents.find import find
+from so8t.documents.read import Limits, read
 
 STARTER = "starter"
-LONGEST = 800  # characters of one training text; longer documents are cut between sentences
-SUFFIXES = (".txt", ".jsonl")
+UNIT_BYTES = 256 << 20  # a unit is at least this large, if there is so much, or
+UNIT_FILES = 4096  # so many files
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
-    """A piece of text and where it came from. `domain` None = to be classified."""
+class Source:
+    """A configured source with its files; `share` is its part of all texts, and all shares make one."""
 
-    text: str
-    source: str
+    spec: str
+    name: str
     license: str
-    place: str
-    domain: Domain | None = None
+    share: float
+    maximum_documents: int
+    files: tuple[Path, ...]
+    skipped: tuple[Skipped, ...] = ()
 
 
-def read_sources(sources: tuple[str, ...]) -> Iterator[Document]:
-    """Documents of every source in order. Raises SourceMissing, SourceEmpty, SourceUnreadable, RecordInvalid."""
-    if not sources:
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Some files of a source; `number` counts through all sources."""
+
+    number: int
+    source: int
+    files: tuple[Path, ...]
+
+    @property
+    def digest(self) -> str:
+        """Changes when a file is added, replaced or resized."""
+        stats = [(str(p), s.st_size, s.st_mtime_ns) for p in self.files for s in (p.stat(),)]
+        return hashlib.sha256(canonical_json(stats).encode()).hexdigest()
+
+
+def find_sources(configured: Sequence[SourceConfig]) -> list[Source]:
+    """Raises SourceEmpty for no source or one without files, SourceMissing for a path that is not there."""
+    if not configured:
         raise SourceEmpty(where="collect.sources")
-    for source in sources:
-        count = 0
-        for document in _read(source):
-            for piece in split_long(document.text):
-                count += 1
-                yield Document(piece, document.source, document.license, document.place, document.domain)
-        if not count:
-            raise SourceEmpty(where=source)
+    return _shared_out([_find(source) for source in configured])
 
 
-def _read(source: str) -> Iterator[Document]:
-    for path in source_files(source):
-        yield from _read_jsonl(path) if path.suffix == ".jsonl" else _read_txt(path)
+def _find(source: SourceConfig) -> Source:
+    if source.path.startswith(PREFIX):
+        hub = hub_source(source.path)
+        return Source(
+            source.path, source.name or hub.name, source.license or hub.license, source.share or hub.share,
+            source.maximum_documents, (),
+        )  # fmt: skip
+    if source.path == STARTER:
+        files, skipped = sorted(packaged("corpus").glob("*.jsonl")), list[Skipped]()
+    else:
+        files, skipped = find(source.path)
+        if not files:
+            raise SourceEmpty(where=source.path)
+    return Source(
+        source.path, source.name, source.license, source.share, source.maximum_documents, tuple(files), tuple(skipped)
+    )
 
 
-def source_files(source: str) -> list[Path]:
-    """The files a source stands for; links to folders are not followed."""
-    if source == STARTER:
-        return sorted(Path(str(resources.files("so8t.resources") / "corpus")).glob("*.jsonl"))
-    path = Path(source).expanduser()
-    if path.is_dir():
-        return sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES and p.is_file())
-    if not path.is_file():
-        raise SourceMissing(where=path)
-    return [path]
+def _shared_out(sources: list[Source]) -> list[Source]:
+    """Sources that name no share divide equally what the others leave; then all shares are scaled to one."""
+    open_ = sum(not s.share for s in sources)
+    left = max(0.0, 1.0 - sum(s.share for s in sources))
+    equal = left / open_ if open_ and left else 1.0 / len(sources)
+    shares = [s.share or equal for s in sources]
+    return [dataclasses.replace(s, share=share / sum(shares)) for s, share in zip(sources, shares, strict=True)]
 
 
-def _read_jsonl(path: Path) -> Iterator[Document]:
-    for number, record in read_jsonl(path):
-        text = record.get("text")
-        if not isinstance(text, str):
-            raise RecordInvalid(where=f"{path}:{number}", detail="text")
-        try:
-            domain = Domain(record["domain"]) if "domain" in record else None
-        except ValueError as error:
-            raise RecordInvalid(where=f"{path}:{number}", detail=str(error)) from error
-        source, license_ = str(record.get("source", path.name)), str(record.get("license", "unknown"))
-        yield Document(clean(text), source, license_, f"{path.name}:{number}", domain)
+def units(sources: Sequence[Source]) -> list[Unit]:
+    """Every file in exactly one unit; the cut depends on names and sizes alone."""
+    made: list[Unit] = []
+    for number, source in enumerate(sources):
+        groups: list[list[Path]] = [[]]
+        size = 0
+        for path in source.files:
+            if groups[-1] and (size >= UNIT_BYTES or len(groups[-1]) >= UNIT_FILES):
+                groups.append([])
+                size = 0
+            groups[-1].append(path)
+            size += path.stat().st_size
+        made += [Unit(len(made) + i, number, tuple(group)) for i, group in enumerate(groups)]
+    return made
 
 
-def _read_txt(path: Path) -> Iterator[Document]:
-    """Paragraphs are separated by blank lines."""
-    lines: list[str] = []
-    begin = 1
-    for number, line in read_lines(path):
-        if line.strip():
-            begin = begin if lines else number
-            lines.append(line.strip())
-        elif lines:
-            yield Document(clean("\n".join(lines)), path.name, "unknown", f"{path.name}:{begin}")
-            lines = []
-    if lines:
-        yield Document(clean("\n".join(lines)), path.name, "unknown", f"{path.name}:{begin}")
+def sources_digest(sources: Sequence[Source]) -> str:
+    """Of what a finished stage was made from: changes when a file is added, replaced or resized.
+
+    The package's own files count by their content: another installation gives them other times.
+    """
+    own = [sha256_file(path) for source in sources if source.spec == STARTER for path in source.files]
+    return hashlib.sha256(
+        canonical_json([own, [unit.digest for unit in units([s for s in sources if s.spec != STARTER])]]).encode()
+    ).hexdigest()
 
 
-def split_long(text: str, longest: int = LONGEST) -> Iterator[str]:
-    """Cut between sentences so that no piece is longer than `longest` where a sentence allows it."""
-    if len(text) <= longest:
-        if text:
-            yield text
-        return
-    piece = ""
-    for sentence in sentences(text):
-        if piece and len(piece) + len(sentence) > longest:
-            yield piece
-            piece = ""
-        piece += sentence
-    if piece:
-        yield piece
+def read_unit(unit: Unit, source: Source, skip: int = 0) -> Iterator[Document | Skipped]:
+    """What is in a unit from its item number `skip` on, with name and licence filled in."""
+    if source.spec.startswith(PREFIX):
+        items: Iterator[Document | Skipped] = stream(hub_source(source.spec), skip)
+        skip = 0
+    else:
+        items = (item for path in unit.files for item in read(path, Limits()))
+    for item in items:
+        if skip:
+            skip -= 1
+        elif isinstance(item, Document):
+            origin = item.source or source.name or item.place.partition(":")[0]
+            license_ = item.license or source.license or "unknown"
+            yield Document(item.text, item.place, item.title, origin, license_, item.domain)
+        else:
+            yield item

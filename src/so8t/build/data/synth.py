@@ -1,63 +1,35 @@
 """Judged requests composed from the lexicon: minimal triples in every register and disguise (plan 3.2, SPEC D6).
 
 A group is one scene: the same thing, asker, frame and disguise, asked in three ways of which one is ALLOW, one
-ESCALATE and one DENY. Nothing but the act (or, in a level scene, the two levels) tells them apart.
+ESCALATE and one DENY. Nothing but the act (or, in a level scene, the two levels) tells them apart. Where seeds are
+given, a third of the groups put requests written by hand anew instead.
 """
 
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import random
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
-from so8t.build.data.disguise import encode, fullwidth, katakana, romaji, zero_width
-from so8t.build.data.lexicon import Act, Document, DomainWords, Lexicon, Triple, load_lexicon
-from so8t.build.data.registers import (
-    PROSE,
-    REGISTERS,
-    WEIGHTS,
-    Message,
-    bare,
-    compose,
-    draw_frame,
-    draw_voice,
-    misspell,
-)
+from so8t.build.data.lexicon import Lexicon, load_lexicon
+from so8t.build.data.synth_answer import target_of, write_answer
+from so8t.build.data.synth_report import SOURCE
+from so8t.build.data.synth_scene import Scene, draw_scene
+from so8t.build.data.synth_text import write_text
+from so8t.build.data.synth_written import SHARE as SEED_SHARE
+from so8t.build.data.synth_written import SeedBook, draw_seeds, revoice, seed_books
 from so8t.core.config import SynthConfig
 from so8t.core.types import DECISIONS, Decision, Domain, Levels, Sample, Split
 
-SOURCE, LICENSE = "so8t synth", "CC0-1.0"
+LICENSE = "CC0-1.0"
 SHARE = 0.33  # of ALLOW and of DENY; ESCALATE takes the rest (plan 3.2)
-ATTACK_SHARE = 0.36
 VALIDATION_SHARE = 0.1
-WRAPPED = ("injection", "role_play", "false_authority", "stepwise")
-SPELT = ("fullwidth", "zero_width", "base64")
-RESPELT = ("kana", "romaji", "mixed_english")
-ATTACKS = (*WRAPPED, *SPELT, *RESPELT, "document_injection")
-_SCENES, _SCENE_WEIGHTS = ("act", "domain", "level", "order"), (47, 28, 20, 5)
+SHARD = 400  # groups that one process makes before it hands them over
 
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """What the three requests of a group share. levels: (clearance, classification) by decision; secret = how a
-    request for more than one's level is hidden, in the DENY of a level scene."""
-
-    key: str
-    domain: Domain
-    triple: Triple
-    document: Document
-    slots: Mapping[str, str]
-    register: str
-    attack: str | None
-    levels: Mapping[Decision, tuple[str, str]]
-    target: str
-    secret: str = ""
-
-    @property
-    def kind(self) -> str:
-        return self.triple.id.split("/")[0]
+Job = tuple[Domain, int, int]
 
 
 def generate(
@@ -65,15 +37,47 @@ def generate(
     contracts: Mapping[Domain, Mapping[str, Any]],
     policy_state: Mapping[str, Any],
     count_per_domain: int,
+    seeds: Sequence[Sample] = (),
+    processes: int = 1,
 ) -> Iterator[Sample]:
-    """Domain by domain, `count_per_domain` samples each; a sample depends on the seed and its own id alone."""
-    lexicon = load_lexicon()
+    """Domain by domain, `count_per_domain` samples each; a sample depends on the seed, the seeds and its own id alone,
+    so the output is the same for any number of processes."""
+    groups = _groups(count_per_domain)
+    jobs = [(d, start, min(start + SHARD, groups)) for d in Domain for start in range(0, groups, SHARD)]
+    task = (config, contracts, policy_state, count_per_domain, tuple(seeds))
+    if processes < 2 or len(jobs) < 2:
+        for domain, start, stop in jobs:
+            yield from generate_range(config, contracts, policy_state, count_per_domain, domain, start, stop, seeds)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, spawn, _begin, task) as pool:  # a worker that dies is an error, not a wait
+        for shard in pool.map(_shard, jobs):
+            yield from shard
+
+
+def generate_range(
+    config: SynthConfig,
+    contracts: Mapping[Domain, Mapping[str, Any]],
+    policy_state: Mapping[str, Any],
+    count_per_domain: int,
+    domain: Domain,
+    start: int,
+    stop: int,
+    seeds: Sequence[Sample] = (),
+) -> Iterator[Sample]:
+    """The groups `start` .. `stop` - 1 of one domain: what `generate` yields for them, made anywhere."""
+    lexicon, book = load_lexicon(), _book(tuple(seeds), domain)
     levels = Levels(tuple(policy_state.get("classification_levels", Levels().names)))
-    for domain in Domain:
-        for group, decisions in _schedule(count_per_domain):
-            scene = _scene(lexicon, levels, domain, f"{config.seed}/{domain}/{group}")
-            for decision in decisions:
-                yield _sample(lexicon, scene, decision, f"synth-{domain}-{group:06d}", contracts[domain], policy_state)
+    contract = contracts[domain]
+    for group in range(start, min(stop, _groups(count_per_domain))):
+        key, name = f"{config.seed}/{domain}/{group}", f"synth-{domain}-{group:06d}"
+        decisions = DECISIONS if group < _outer(count_per_domain) else (Decision.ESCALATE,)
+        if book and random.Random(f"{key}/source").random() < SEED_SHARE:
+            yield from _rewritten(lexicon, levels, book, decisions, name, key)
+            continue
+        scene = draw_scene(lexicon, levels, domain, key)
+        for decision in decisions:
+            yield _sample(lexicon, scene, decision, name, contract, policy_state)
 
 
 def split_of(family: str) -> Split:
@@ -82,91 +86,13 @@ def split_of(family: str) -> Split:
     return Split.VALIDATION if share < VALIDATION_SHARE else Split.TRAIN
 
 
-def _schedule(count: int) -> Iterator[tuple[int, tuple[Decision, ...]]]:
-    outer = round(count * SHARE)
-    for group in range(count - 2 * outer):
-        yield group, (DECISIONS if group < outer else (Decision.ESCALATE,))
+def _outer(count: int) -> int:
+    return round(count * SHARE)
 
 
-def _scene(lexicon: Lexicon, levels: Levels, domain: Domain, key: str) -> Scene:
-    rng = random.Random(key)
-    words = lexicon.domains[domain]
-    kind = rng.choices(_SCENES, _SCENE_WEIGHTS)[0]
-    pool = {"act": lexicon.triples, "domain": words.triples, "level": lexicon.access, "order": lexicon.orders}[kind]
-    triple = rng.choice(pool)
-    document = rng.choice([d for d in words.documents if d.suits(triple.tags)])
-    pairs, secret = _levels(kind, triple, levels, rng)
-    attack = _attack(kind, triple, rng)
-    prose = bool(secret) or attack in ("mixed_english", "stepwise")
-    register = rng.choices(REGISTERS, WEIGHTS)[0]
-    if prose and register not in PROSE:
-        register = rng.choice(PROSE)
-    if attack in ("kana", "romaji", "document_injection"):
-        register = "敬体"
-    return Scene(
-        key=key,
-        domain=domain,
-        triple=triple,
-        document=document,
-        slots=_slots(lexicon, words, document, rng),
-        register=register,
-        attack=attack,
-        levels=pairs,
-        target=rng.choice(words.targets),
-        secret=rng.choice(lexicon.frames["secrecy"]["phrases"]) if secret else "",
-    )
-
-
-def _attack(kind: str, triple: Triple, rng: random.Random) -> str | None:
-    if kind == "order":
-        return "document_injection"
-    if rng.random() >= ATTACK_SHARE:
-        return None
-    if kind == "level":  # a story or an order round it would no longer be asking openly for work
-        return rng.choice(SPELT)
-    respelt = all(act.kana and act.mixed for act in triple.acts.values())
-    return rng.choice(RESPELT if respelt and rng.random() < 0.75 else (*WRAPPED, *SPELT))
-
-
-def _levels(
-    kind: str, triple: Triple, levels: Levels, rng: random.Random
-) -> tuple[dict[Decision, tuple[str, str]], bool]:
-    """Level scene: one document, three askers. Otherwise the three share one pair, material within reach."""
-    names, top = levels.names, len(levels.names) - 1
-    low = 0 if triple.public else 1  # handing over what is public anyway needs nobody's leave
-    material = 0 if triple.public else rng.randint(low, top)
-    reach = rng.randint(material, top)
-    if kind != "level":
-        return dict.fromkeys(DECISIONS, (names[reach], names[material])), False
-    secret = material == 1 or rng.random() < 0.4
-    below = material - 1 if secret else rng.randint(0, material - 2)
-    ranks = {Decision.ALLOW: reach, Decision.ESCALATE: material - 1, Decision.DENY: below}
-    return {decision: (names[rank], names[material]) for decision, rank in ranks.items()}, secret
-
-
-def _slots(lexicon: Lexicon, words: DomainWords, document: Document, rng: random.Random) -> dict[str, str]:
-    common = lexicon.frames["common"]
-    month = rng.choice(common["months"])
-    subject, (unit, other) = rng.choice(words.subjects), rng.sample(words.units, 2)
-    owners = ["", f"{unit}の", "今期の", f"{unit}が預かる"]
-    owners += [f"{subject}の", f"{unit}にある{subject}の"] * 2 if "s" in document.tags else []
-    owners += [f"{month}分の", f"{unit}の{month}分の"] if "r" in document.tags else []
-    doc = rng.choice(owners) + document.name
-    return {
-        "doc": doc,
-        "topic": doc,
-        "subject": subject,
-        "unit": unit,
-        "other": other,
-        "partner": rng.choice(words.partners),
-        "rival": rng.choice(words.rivals),
-        "boss": rng.choice(words.bosses),
-        "colleague": rng.choice(common["colleagues"]),
-        "date": f"{rng.choice(common['months'])}{rng.randint(1, 28)}日",
-        "past": rng.choice(common["pasts"]),
-        "hour": str(rng.randint(9, 18)),
-        "n": str(rng.randint(3, 9)),
-    }
+def _groups(count: int) -> int:
+    """Whole triples first, then single ESCALATEs up to the count."""
+    return count - 2 * _outer(count)
 
 
 def _sample(
@@ -177,16 +103,11 @@ def _sample(
     contract: Mapping[str, Any],
     policy_state: Mapping[str, Any],
 ) -> Sample:
-    # The three texts of a pair differ in the act alone; a level scene has one act, so there the frame differs.
-    rng = random.Random(f"{scene.key}/{decision if scene.kind == 'level' else 'frame'}")
-    slots = _named_level(scene, decision, rng)
-    act = scene.triple.acts[decision]
     clearance, classification = scene.levels[decision]
-    target = (act.target or scene.target) if decision is Decision.ESCALATE else None
     return Sample(
         id=f"{group}-{decision.lower()}",
         kind="request",
-        text=_text(lexicon, scene, decision, act, slots, rng),
+        text=write_text(lexicon, scene, decision),
         source=SOURCE,
         license=LICENSE,
         domain=scene.domain,
@@ -194,7 +115,7 @@ def _sample(
         family=scene.triple.id,
         pair=group,
         decision=decision,
-        response=_response(lexicon, scene, decision, act, random.Random(f"{scene.key}/{decision}/answer")),
+        response=write_answer(lexicon, scene, decision),
         clearance=clearance,
         classification=classification,
         register=scene.register,
@@ -202,108 +123,33 @@ def _sample(
         identity_contract=contract,
         policy_state=policy_state,
         policy_ref=lexicon.domains[scene.domain].policy_ref[decision],
-        escalation_target=target,
+        escalation_target=target_of(scene, decision) if decision is Decision.ESCALATE else None,
     )
 
 
-def _named_level(scene: Scene, decision: Decision, rng: random.Random) -> dict[str, str]:
-    """Slots with the level named beside the document now and then."""
-    slots, level = dict(scene.slots), scene.levels[decision][1]
-    if rng.random() < 0.3:
-        bare_name = slots["doc"] == scene.document.name
-        slots["doc"] = f"{level}の{slots['doc']}" if bare_name else f"{slots['doc']}({level})"
-    return slots
+def _rewritten(
+    lexicon: Lexicon, levels: Levels, book: SeedBook, decisions: Sequence[Decision], group: str, key: str
+) -> Iterator[Sample]:
+    drawn = draw_seeds(book, random.Random(f"{key}/seeds"))
+    for decision in decisions:
+        rng = random.Random(f"{key}/{decision}/written")
+        yield revoice(lexicon, levels, drawn[decision], f"{group}-{decision.lower()}", rng)
 
 
-def _text(
-    lexicon: Lexicon, scene: Scene, decision: Decision, act: Act, slots: Mapping[str, str], rng: random.Random
-) -> str:
-    if scene.attack == "document_injection":
-        return _pasted(lexicon, act, slots, rng)
-    if scene.attack in ("kana", "romaji"):
-        return _kana(lexicon, scene, act, rng)
-    te = act.mixed if scene.attack == "mixed_english" else act.te
-    if scene.secret and decision is Decision.DENY:
-        te = f"{scene.secret}、{te}"
-    message = _message(lexicon, scene, replace(act, te=te), slots, rng)
-    return _disguised(lexicon, scene, message, slots, rng)
+_task: tuple[Any, ...] = ()
 
 
-def _message(lexicon: Lexicon, scene: Scene, act: Act, slots: Mapping[str, str], rng: random.Random) -> Message:
-    """Opener, asker, reason, time and ending drawn without looking at the decision."""
-    frames, voice = lexicon.frames, draw_voice(scene.register, rng)
-    opener, ending, closer = draw_frame(frames, voice, rng)
-    extras = set(rng.sample(("role", "reason", "due", "pressure", "none"), 2))
-    if scene.kind == "level":
-        extras = {"reason", *(extras & {"due"})}  # asking for more than one's level needs a stated reason
-    if scene.kind not in ("act", "level"):
-        extras.discard("due")
-    reason = rng.choice(frames["personal" if scene.triple.public else "reasons"]) if "reason" in extras else ("", "")
-    dues = [due for due in frames["dues"] if "{date}" not in due or "{date}" not in reason[0]]
-    pressure = rng.choice(frames["pressure"]) if "pressure" in extras else None
-    return Message(
-        voice=voice,
-        te=act.te.format(**slots),
-        noun=act.noun.format(**slots),
-        document=slots["doc"] if "{doc}" in act.te else "",
-        role=rng.choice(frames["roles"]).format(**slots) if "role" in extras and voice != "メール" else "",
-        reason=(reason[0].format(**slots), reason[1].format(**slots)),
-        due=rng.choice(dues).format(**slots) if "due" in extras else "",
-        pressure={k: v.format(**slots) for k, v in pressure.items()} if pressure else None,
-        opener="" if scene.attack in WRAPPED else opener.format(**slots),
-        ending=ending,
-        closer=closer,
-    )
+def _book(seeds: tuple[Sample, ...], domain: Domain) -> SeedBook | None:
+    return seed_books(s for s in seeds if s.domain is domain).get(domain) if seeds else None
 
 
-def _disguised(lexicon: Lexicon, scene: Scene, message: Message, slots: Mapping[str, str], rng: random.Random) -> str:
-    attack, typos = scene.attack, lexicon.frames["typos"]["pairs"]
-    if attack == "base64":
-        return str(rng.choice(lexicon.attacks["wrap"]["base64"]).format(encoded=encode(bare(message))))
-    text = compose(message)
-    if scene.register == "誤字":
-        text = misspell(text, typos, rng)
-    if attack in WRAPPED:
-        topic = message.document or slots["subject"]
-        template = rng.choice(lexicon.attacks["wrap"][attack])
-        if message.voice == "箇条書き":
-            template = template.replace("{request}", "\n{request}").replace("\n\n", "\n")
-        return str(template.format(**{**slots, "request": text, "te": message.te, "topic": topic}))
-    if attack == "zero_width":
-        return zero_width(text, rng)
-    if attack == "fullwidth":
-        return fullwidth(text if fullwidth(text) != text else f"No.{slots['n']}{slots['hour']}\n{text}")
-    return text
+def _begin(*task: Any) -> None:
+    """Once a process: what every shard needs is sent over once."""
+    global _task
+    _task = task
 
 
-def _kana(lexicon: Lexicon, scene: Scene, act: Act, rng: random.Random) -> str:
-    words = lexicon.frames["kana"]
-    doc = rng.choice(words["prefixes"]) + scene.document.kana
-    text = rng.choice(words["openers"]) + rng.choice(words["times"]) + act.kana.format(doc=doc)
-    text += rng.choice(words["endings"])
-    if scene.attack == "romaji":
-        return romaji(text)
-    return katakana(text) if rng.random() < 0.3 else text
-
-
-def _pasted(lexicon: Lexicon, act: Act, slots: Mapping[str, str], rng: random.Random) -> str:
-    """A task on a pasted document that carries an order of its own."""
-    carrier = lexicon.attacks["carrier"]
-    order = rng.choice(carrier["marks"]).format(order=act.te.format(**slots))
-    body = rng.choice(carrier["bodies"]).format(**{**slots, "order": order})
-    quoted = rng.choice(("「{}」", "――\n{}\n――", "> {}")).format(body)
-    return f"{rng.choice(carrier['tasks'])}\n{quoted}"
-
-
-def _response(lexicon: Lexicon, scene: Scene, decision: Decision, act: Act, rng: random.Random) -> str:
-    """A useful sentence or two: what will be done, who decides and what he needs, or why not and what instead."""
-    answers, slots = lexicon.frames["answers"], {**scene.slots, "target": act.target or scene.target}
-    if scene.kind == "level" and decision is not Decision.ALLOW:
-        form = "secrecy" if scene.secret and decision is Decision.DENY else "level"
-        return str(rng.choice(answers[f"{decision}_{form}"]).format(**slots))
-    slots |= {name: getattr(act, name).format(**slots) for name in ("noun", "answer", "need", "why", "instead")}
-    text = str(rng.choice(answers[decision]).format(**slots))
-    if decision is not Decision.ALLOW:
-        return text
-    closers = answers["ALLOW_close"] + (answers["ALLOW_document"] if "{doc}" in act.te else [])
-    return text + str(rng.choice(closers).format(**slots))
+def _shard(job: Job) -> list[Sample]:
+    config, contracts, policy_state, count, seeds = _task
+    domain, start, stop = job
+    return list(generate_range(config, contracts, policy_state, count, domain, start, stop, seeds))

@@ -13,14 +13,15 @@ from typing import Any
 from so8t.build.data.lexicon import load_lexicon
 from so8t.core.errors import ValidationFailed
 from so8t.core.text import dedup_key, nfkc, ngrams
-from so8t.core.types import DECISIONS, Decision, Sample
+from so8t.core.types import DECISIONS, Decision, Domain, Sample
 
+SOURCE = "so8t synth"  # of requests composed from the lexicon alone
 MAXIMUM_PAIRS = 800  # that the character model is fitted and tried on: enough to show a leak, a few seconds of work
 FOLDS = 5
 _DIGITS = re.compile(r"\d+")
 _DATE = re.compile(r"<n>月(?:<n>日|分)?|<n>日|<n>時")
 
-Model = tuple[dict[Decision, Counter[str]], int]
+Model = dict[Decision, tuple[Counter[str], float]]
 
 
 def report(samples: Iterable[Sample]) -> dict[str, Any]:
@@ -33,13 +34,15 @@ def report(samples: Iterable[Sample]) -> dict[str, Any]:
     keys = [dedup_key(s.text) for s in rows]
     _no_contradictions(rows, keys)
     _no_leakage(rows)
-    pairs = _pairs(rows)
+    pairs = whole_pairs(rows)
+    kinds = {kind: [s for s in pairs if kind_of(s) == kind] for kind in sorted({kind_of(s) for s in pairs})}
     skeletons = {skeleton(s.text) for s in rows}
     return {
         "samples": len(rows),
         "counts": _counts(rows),
         "splits": dict(sorted(Counter(s.split.value for s in rows).items())),
         "families": {split: len({s.family for s in rows if s.split == split}) for split in sorted({*_splits(rows)})},
+        "kinds": dict(sorted(Counter(kind_of(s) for s in rows).items())),
         "attacks": dict(sorted(Counter(s.attack or "none" for s in rows).items())),
         "unique_queries": _share(len(set(keys)), len(rows)),
         "unique_skeletons": len(skeletons),
@@ -49,6 +52,7 @@ def report(samples: Iterable[Sample]) -> dict[str, Any]:
         "pair_rows": len(pairs),
         "pair_level_accuracy": majority_accuracy(pairs, lambda s: (s.clearance, s.classification)),
         "pair_ngram_accuracy": ngram_accuracy(pairs),
+        "pair_ngram_accuracy_by_kind": {kind: ngram_accuracy(found) for kind, found in kinds.items()},
     }
 
 
@@ -73,7 +77,7 @@ def ngram_accuracy(rows: Sequence[Sample]) -> float:
     """
     folds: list[list[Sample]] = [[] for _ in range(FOLDS)]
     for sample in rows:
-        folds[zlib.crc32(sample.family.encode()) % FOLDS].append(sample)
+        folds[family_fold(sample.family, FOLDS)].append(sample)
     right = 0
     for number, fold in enumerate(folds):
         model = _fit([s for other in folds[:number] + folds[number + 1 :] for s in other])
@@ -88,20 +92,21 @@ def _names() -> re.Pattern[str]:
 
 
 def _fit(rows: Sequence[Sample]) -> Model:
+    """Counts and the logarithm of the denominator of each decision."""
     counts: dict[Decision, Counter[str]] = {decision: Counter() for decision in DECISIONS}
     for sample in rows:
         if sample.decision is not None:
             counts[sample.decision].update(_grams(sample.text))
-    return counts, len(set().union(*counts.values()))
+    vocabulary = len(set().union(*counts.values()))
+    return {decision: (seen, math.log(seen.total() + vocabulary + 1)) for decision, seen in counts.items()}
 
 
 def _guess(model: Model, text: str) -> Decision:
-    counts, vocabulary = model
     grams = _grams(text)
 
     def score(decision: Decision) -> float:
-        seen = counts[decision]
-        return sum(math.log(seen[g] + 1) for g in grams) - len(grams) * math.log(seen.total() + vocabulary)
+        seen, denominator = model[decision]
+        return sum(math.log(seen[g] + 1) for g in grams) - len(grams) * denominator
 
     return max(DECISIONS, key=score)
 
@@ -111,14 +116,27 @@ def _grams(text: str) -> set[str]:
     return {*ngrams(plain, 2), *ngrams(plain, 3)}
 
 
-def _pairs(rows: Sequence[Sample]) -> list[Sample]:
-    """Rows of the pairs that hold every decision, thinned evenly to MAXIMUM_PAIRS."""
+def whole_pairs(rows: Sequence[Sample], most: int = MAXIMUM_PAIRS) -> list[Sample]:
+    """Rows of the pairs that hold every decision, thinned evenly to at most `most` pairs."""
     pairs: dict[str, list[Sample]] = defaultdict(list)
     for sample in rows:
         if sample.pair is not None:
             pairs[sample.pair].append(sample)
     whole = [group for group in pairs.values() if {s.decision for s in group} == set(DECISIONS)]
-    return [s for group in whole[:: max(1, math.ceil(len(whole) / MAXIMUM_PAIRS))] for s in group]
+    return [s for group in whole[:: max(1, math.ceil(len(whole) / most))] for s in group]
+
+
+def kind_of(sample: Sample) -> str:
+    """The kind of scene: the first part of the family's name; "written" for requests written by hand and their like."""
+    first, *rest = sample.family.split("/")
+    if not rest or sample.source != SOURCE:
+        return "written"
+    return first if first not in list(Domain) else "story" if rest[0] == "story" else "domain"
+
+
+def family_fold(family: str, folds: int) -> int:
+    """The fold a family is judged in, 0 .. folds - 1."""
+    return zlib.crc32(family.encode()) % folds
 
 
 def _counts(rows: Sequence[Sample]) -> dict[str, dict[str, int]]:

@@ -4,76 +4,74 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from so8t.build.data.checks import Check, balance, contradictions, enough, families
+from so8t.build.data.contamination import containing
+from so8t.build.data.report_facts import report_facts
+from so8t.build.data.sample_lines import split_file, write_samples
 from so8t.core.config import Config
 from so8t.core.errors import ValidationFailed
-from so8t.core.files import read_jsonl, write_json, write_jsonl, write_text
+from so8t.core.files import write_json, write_text
 from so8t.core.text import dedup_key, ngrams
 from so8t.core.types import Decision, Domain, Sample, Split
 from so8t.decide.pii import mask
+from so8t.report.data_report import data_report_html, data_report_markdown
 
-REPORT = "report.md"
+REPORT, REPORT_HTML = "report.md", "report.html"
 SHOWN = 10  # failing rows named in an error
 HELD = (Split.CALIBRATION, Split.TEST, Split.VALIDATION)
+EVALUATION = (Split.CALIBRATION, Split.TEST)
 
 
-def load_samples(files: Sequence[Path]) -> list[Sample]:
-    return [Sample.from_json(record, f"{path}:{number}") for path in files for number, record in read_jsonl(path)]
+def validate(
+    config: Config, folder: Path, samples: list[Sample], upstream: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Repair, check, report, and write one file a split. `upstream`: the facts of collect, synth and multimodal.
 
-
-def split_file(folder: Path, split: Split) -> Path:
-    return folder / f"{split}.jsonl"
-
-
-def validate(config: Config, folder: Path, samples: list[Sample]) -> dict[str, Any]:
-    """Check, repair and write one file a split. Raises ValidationFailed naming the rows."""
-    check_contradictions(samples)
+    Raises ValidationFailed naming the rows; then the report is all that is written.
+    """
+    checks = [contradictions(samples)]
     samples, duplicates = drop_duplicates(samples)
     samples, near = drop_near_evaluation(samples, config.validate.near_duplicate)
-    check_families(samples)
+    samples, contaminated = drop_contaminated(samples)
     samples, found = mask_pii(samples)
-    check_counts(config, samples)
-    for split in Split:
-        write_jsonl(split_file(folder, split), (s.to_json() for s in samples if s.split == split))
+    checks += [families(samples), enough(config.validate, samples), *balance(config.validate, samples)]
     facts = statistics(samples) | {
         "duplicates_dropped": duplicates,
         "near_evaluation_dropped": near,
+        "contaminated_dropped": contaminated,
         "pii_masked": found,
+        "checks": {c.name_en: c.passed for c in checks},
     }
+    _report(config, folder, samples, upstream, facts, checks)
+    refuse(checks, folder)
+    for split in Split:
+        write_samples(split_file(folder, split), (s for s in samples if s.split == split))
     write_json(folder / "statistics.json", facts)
-    write_text(folder / REPORT, _markdown(facts))
     return facts
 
 
-def check_contradictions(samples: Sequence[Sample]) -> None:
-    """The same request with the same levels cannot have two decisions (LABELS.md)."""
-    seen: dict[tuple[str, str | None, str | None], Sample] = {}
-    rows = []
-    for sample in samples:
-        if sample.kind != "request":
-            continue
-        key = (dedup_key(sample.text), sample.clearance, sample.classification)
-        first = seen.setdefault(key, sample)
-        if first.decision != sample.decision:
-            rows.append(f"{first.id} {first.decision} / {sample.id} {sample.decision}")
-    if rows:
-        raise ValidationFailed(where="; ".join(rows[:SHOWN]), detail=f"{len(rows)} contradictions")
+def refuse(checks: Sequence[Check], folder: Path) -> None:
+    """Raises ValidationFailed when a check has not passed."""
+    failed = [check for check in checks if not check.passed]
+    if failed:
+        rows = [f"{row.id} ({row.why})" for check in failed for row in check.rows]
+        detail = "; ".join(f"{check.name_en} {check.value} ({check.limit})" for check in failed)
+        where = "; ".join(rows[:SHOWN]) + (" … " if len(rows) > SHOWN else " ")
+        raise ValidationFailed(where=f"{where}{folder / REPORT_HTML}".strip(), detail=detail)
 
 
-def check_families(samples: Sequence[Sample]) -> None:
-    """A family, and a minimal pair, lies in one split only."""
-    splits: dict[str, set[Split]] = defaultdict(set)
-    for sample in samples:
-        if sample.kind == "request":
-            splits[f"family {sample.family}"].add(sample.split)
-            if sample.pair:
-                splits[f"pair {sample.pair}"].add(sample.split)
-    leaks = sorted(name for name, found in splits.items() if len(found) > 1)
-    if leaks:
-        raise ValidationFailed(where="; ".join(leaks[:SHOWN]), detail=f"{len(leaks)} families in two splits")
+def _report(
+    config: Config, folder: Path, samples: Sequence[Sample], upstream: Mapping[str, Mapping[str, Any]],
+    facts: Mapping[str, Any], checks: Sequence[Check],
+) -> None:  # fmt: skip
+    shown = report_facts(config, samples, upstream, facts, checks)
+    write_json(folder / "report.json", shown)
+    write_text(folder / REPORT_HTML, data_report_html(shown))
+    write_text(folder / REPORT, data_report_markdown(shown, "ja"))
 
 
 def drop_duplicates(samples: Sequence[Sample]) -> tuple[list[Sample], int]:
@@ -93,7 +91,7 @@ def drop_duplicates(samples: Sequence[Sample]) -> tuple[list[Sample], int]:
 def drop_near_evaluation(samples: Sequence[Sample], threshold: float) -> tuple[list[Sample], int]:
     """Training requests too like one that is held back go (Jaccard of character 3-grams), never the held one."""
     index: dict[str, list[int]] = defaultdict(list)
-    held = [_shingles(s.text) for s in samples if s.kind == "request" and s.split in (Split.CALIBRATION, Split.TEST)]
+    held = [_shingles(s.text) for s in samples if s.kind == "request" and s.split in EVALUATION]
     for number, shingles in enumerate(held):
         for shingle in shingles:
             index[shingle].append(number)
@@ -111,6 +109,14 @@ def _near(sample: Sample, held: list[frozenset[str]], index: dict[str, list[int]
     return any(n / (len(own) + len(held[i]) - n) >= threshold for i, n in shared.items())
 
 
+def drop_contaminated(samples: Sequence[Sample]) -> tuple[list[Sample], int]:
+    """Plain texts that hold a request of an evaluation split word for word go."""
+    held = [s.text for s in samples if s.kind == "request" and s.split in EVALUATION]
+    texts = [i for i, s in enumerate(samples) if s.kind == "text"]
+    bad = {texts[i] for i in containing([samples[i].text for i in texts], held)}
+    return [s for i, s in enumerate(samples) if i not in bad], len(bad)
+
+
 def mask_pii(samples: Sequence[Sample]) -> tuple[list[Sample], dict[str, int]]:
     """Personal data and secrets become typed placeholders before anything is learned from them."""
     found: Counter[str] = Counter()
@@ -122,18 +128,6 @@ def mask_pii(samples: Sequence[Sample]) -> tuple[list[Sample], dict[str, int]]:
         changes: dict[str, Any] = {"text": text} | ({"response": response} if more else {})
         result.append(dataclasses.replace(sample, **changes) if kinds or more else sample)
     return result, dict(found)
-
-
-def check_counts(config: Config, samples: Sequence[Sample]) -> None:
-    """Enough samples, and no decision that drowns the others."""
-    if len(samples) < config.validate.minimum_samples:
-        raise ValidationFailed(where="validate.minimum_samples", detail=f"{len(samples)}")
-    labels = Counter(s.decision for s in samples if s.decision is not None and s.split == Split.TRAIN)
-    total = sum(labels.values())
-    for decision in Decision:
-        share = labels[decision] / max(1, total)
-        if not 0 < share <= config.validate.maximum_label_share:
-            raise ValidationFailed(where="validate.maximum_label_share", detail=f"{decision} {share:.0%}")
 
 
 def statistics(samples: Sequence[Sample]) -> dict[str, Any]:
@@ -149,14 +143,3 @@ def statistics(samples: Sequence[Sample]) -> dict[str, Any]:
         "sources": dict(Counter(s.source for s in samples)),
         "licenses": dict(Counter(s.license for s in samples)),
     }
-
-
-def _markdown(facts: dict[str, Any]) -> str:
-    """plan 5.1 step 3: the statistics as a page."""
-    lines = ["# データ検証報告 / Data validation report", ""]
-    for name, value in facts.items():
-        if isinstance(value, dict):
-            lines += [f"## {name}", "", "| | |", "|---|---:|", *(f"| {k} | {v} |" for k, v in value.items()), ""]
-        else:
-            lines += [f"- {name}: {value}"]
-    return "\n".join(lines) + "\n"

@@ -13,15 +13,20 @@ from so8t.core.files import read_jsonl
 from so8t.core.types import Decision, Domain, Levels, Sample, Split
 
 LICENSE = "CC0-1.0"
-# inbox and field are evaluation data: nobody who writes rules, words or prompts reads them.
+# inbox, field and street are evaluation data: nobody who writes rules, words or prompts reads them.
 PASS_SPLIT: Mapping[str, Split] = {
     "workday": Split.TRAIN,
     "pairs": Split.TRAIN,
     "night": Split.TRAIN,
     "desk": Split.TRAIN,
+    "window": Split.TRAIN,
+    "plant": Split.TRAIN,
+    "board": Split.TRAIN,
+    "chat": Split.TRAIN,
     "visitors": Split.VALIDATION,
     "inbox": Split.CALIBRATION,
     "field": Split.TEST,
+    "street": Split.TEST,
 }
 _TEXTS = ("id", "query", "clearance", "classification", "response")
 _OPTIONAL = ("register", "pair", "attack", "escalation_target")

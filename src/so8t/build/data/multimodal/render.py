@@ -1,0 +1,109 @@
+"""A page as a grey image, as a scanner gives it: table or columns, stamp, skew, blur, speckles, faded ink."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from so8t.build.data.multimodal.pages import Page
+from so8t.core.errors import PackageMissing
+
+WIDTH, MARGIN, SIZE, LEADING = 1000, 60, 26, 46
+LETTERS = 32  # of a horizontal line
+COLUMN = 22  # characters of a vertical one
+_INK, _PAPER, _STAMP = 20, 250, 90
+# strength of (skew in degrees, blur radius in pixels, speckles per thousand pixels, contrast)
+NOISE = {"clean": (0.0, 0.0, 0.0, 1.0), "light": (0.8, 0.5, 0.6, 0.85), "heavy": (1.8, 0.8, 2.0, 0.65)}
+_UPRIGHT = str.maketrans("、。ー「」()（）:：", "︑︒｜﹁﹂︵︶︵︶︓︓")
+
+
+def render(page: Page, font: Path | None = None) -> Image.Image:
+    """Depends on the page (its seed included) and the font alone. Raises PackageMissing without a font."""
+    face = _face(str(font or font_path()))
+    drawn = _vertical(page, face) if page.vertical else _horizontal(page, face)
+    return _scanned(drawn, page)
+
+
+def font_path() -> Path:
+    """Noto Sans CJK JP (SIL Open Font Licence 1.1) from its package."""
+    try:
+        folder = resources.files("noto_cjk_sans_jp_regular")
+    except ModuleNotFoundError:
+        raise PackageMissing(detail='noto-cjk-sans-jp-regular: pip install "so8t[ocr]"') from None
+    return Path(str(folder / "NotoSansCJKjp-Regular.otf"))
+
+
+@cache
+def _face(path: str) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(path, SIZE)
+
+
+def _wrapped(text: str, length: int) -> list[str]:
+    return [text[i : i + length] for i in range(0, len(text), length)]
+
+
+def _horizontal(page: Page, face: ImageFont.FreeTypeFont) -> Image.Image:
+    """Title and stamp, a ruled table of the fields, paragraphs, and the note in a box."""
+    body = [line for sentence in page.body for line in _wrapped(sentence, LETTERS)]
+    note = _wrapped(page.note, LETTERS - 4)
+    height = 2 * MARGIN + LEADING * (4 + len(page.fields) + len(body) + len(note))
+    image = Image.new("L", (WIDTH, height), _PAPER)
+    draw = ImageDraw.Draw(image)
+    draw.text((MARGIN, MARGIN), page.title, font=face, fill=_INK)
+    stamp = f"区分 {page.level}"
+    left = WIDTH - MARGIN - int(face.getlength(stamp)) - 24
+    draw.rectangle((left, MARGIN - 8, WIDTH - MARGIN, MARGIN + LEADING - 4), outline=_STAMP, width=3)
+    draw.text((left + 12, MARGIN), stamp, font=face, fill=_STAMP)
+    y = MARGIN + 2 * LEADING
+    for label, value in page.fields:
+        draw.rectangle((MARGIN, y - 6, WIDTH - MARGIN, y + LEADING - 6), outline=_INK)
+        draw.line((MARGIN + 220, y - 6, MARGIN + 220, y + LEADING - 6), fill=_INK)
+        draw.text((MARGIN + 14, y), label, font=face, fill=_INK)
+        draw.text((MARGIN + 236, y), value, font=face, fill=_INK)
+        y += LEADING
+    y += LEADING // 2
+    for line in body:
+        draw.text((MARGIN, y), line, font=face, fill=_INK)
+        y += LEADING
+    if note:
+        y += LEADING // 4
+        box = (MARGIN + 30, y - 8, WIDTH - MARGIN - 30, y + LEADING * len(note) - 4)
+        draw.rectangle(box, outline=_INK, fill=_PAPER - 15)
+    for line in note:
+        draw.text((MARGIN + 46, y), line, font=face, fill=_INK)
+        y += LEADING
+    return image
+
+
+def _vertical(page: Page, face: ImageFont.FreeTypeFont) -> Image.Image:
+    """Columns from right to left, as letters and old forms are written."""
+    columns = [piece for line in page.lines for piece in _wrapped(line.replace(" ", ""), COLUMN)]
+    width = 2 * MARGIN + int(1.6 * SIZE) * len(columns)
+    image = Image.new("L", (max(width, 400), 2 * MARGIN + int(1.25 * SIZE) * COLUMN), _PAPER)
+    draw = ImageDraw.Draw(image)
+    x = image.width - MARGIN - SIZE
+    for column in columns:
+        for row, character in enumerate(column.translate(_UPRIGHT)):
+            draw.text((x + SIZE / 2, MARGIN + 1.25 * SIZE * row), character, font=face, fill=_INK, anchor="ma")
+        x -= int(1.6 * SIZE)
+    return image
+
+
+def _scanned(image: Image.Image, page: Page) -> Image.Image:
+    skew, blur, speckles, contrast = NOISE[page.noise]
+    rng = np.random.default_rng(page.seed)
+    if skew:
+        angle = float(rng.uniform(-skew, skew))
+        image = image.rotate(angle, resample=Image.Resampling.BICUBIC, fillcolor=_PAPER)
+    if blur:
+        image = image.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.5, 1.0)) * blur))
+    pixels = np.asarray(image, np.float64)
+    pixels = 255 - (255 - pixels) * contrast
+    if speckles:
+        spots = rng.random(pixels.shape) < speckles / 1000
+        pixels = np.where(spots, rng.uniform(0, 255, pixels.shape), pixels) + rng.normal(0, 6, pixels.shape)
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
