@@ -112,9 +112,7 @@ def main() -> None:
     parser.add_argument("--texts", type=Path, required=True)
     parser.add_argument("--hojichar", default="")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument(
-        "--copies", type=int, default=8, help="for two processes against one"
-    )
+    parser.add_argument("--copies", type=int, default=8, help="for two processes against one")
     options = parser.parse_args()
     cpu: dict[str, list[float]] = {}
     wall: dict[str, list[float]] = {}

@@ -29,7 +29,7 @@ THRESHOLD = 0.7
 def ours(texts: list[str]) -> list[bool]:
     cleaned = [clean(text) for text in texts]  # not repaired: mojibake that can be turned back is no junk any more
     folded = encode_folded(cleaned)
-    found = score_many(encode(cleaned), shingle_hashes(folded), grams(folded, LONGEST))
+    found = score_many(cleaned, encode(cleaned), shingle_hashes(folded), grams(folded, LONGEST))
     return [bool(v >= THRESHOLD) for v in found.value]
 
 

@@ -131,9 +131,7 @@ def test_a_changed_config_is_refused_before_anything_is_touched(tmp_path: Path, 
     assert snapshot(tmp_path) == before and stages.made == list(STAGES)
 
 
-def test_changed_contents_behind_the_configuration_are_noticed(
-    tmp_path: Path, stages: Stages, config: Config
-) -> None:
+def test_changed_contents_behind_the_configuration_are_noticed(tmp_path: Path, stages: Stages, config: Config) -> None:
     """A file added to a source, or an edited policy, is a change like one of the configuration itself."""
     texts, policy = tmp_path / "texts", tmp_path / "policy.toml"
     texts.mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from so8t.build.data.registers import Ask, Circumstance, Message, compose
 from so8t.build.data.synth_answer import promise
 from so8t.build.data.synth_context import LONGEST, in_context
 from so8t.build.data.synth_scene import KINDS, Scene, draw_scene
-from so8t.build.data.synth_text import write_text
+from so8t.build.data.synth_text import asking_leave, write_text
 from so8t.build.data.verbs import wanted
 from so8t.core.types import DECISIONS, Decision, Domain, Levels
 
@@ -99,9 +100,25 @@ def test_a_paste_leaves_the_request_as_it_is(seed: int, domain: Domain) -> None:
     assert len(pasted) < LONGEST + 200 and "{" not in pasted
 
 
+def test_leave_is_asked_for_openly_now_and_then() -> None:
+    message = Message("敬体", "便に出してよいか決めて", "便に出す可否", Ask("te", "ください。"))
+    texts = {compose(asking_leave(LEXICON, message, random.Random(n))) for n in range(60)}
+    assert {"便に出してよいか決めてください。", "便に出していいですか。"} <= texts
+    assert all(text.startswith("便に出して") for text in texts)
+    other = replace(message, te="便に出す文を書いて")
+    assert all(asking_leave(LEXICON, other, random.Random(n)) == other for n in range(60))
+
+
 def test_about_a_quarter_stand_in_a_paste() -> None:
     share = sum(s.context for s in scenes(1500)) / 1500
     assert 0.2 < share < 0.35
+
+
+def test_the_three_of_a_group_share_their_wrapper() -> None:
+    wrapped = [s for s in scenes(900) if s.attack in ("role_play", "injection", "false_authority") and not s.context]
+    assert wrapped
+    for scene in wrapped:
+        assert len({write_text(LEXICON, scene, d)[:7] for d in DECISIONS}) == 1, scene.key
 
 
 def test_level_scenes_differ_in_levels_only_by_law() -> None:

@@ -1,62 +1,97 @@
-"""Fluent text nobody should learn from: notices, advertisements, menus, machine output. A linear model tells them."""
+"""Fluent text nobody should learn from: notices, advertisements, menus, machine output, keyword stuffing.
+
+It gives itself away by how many different turns of phrase of its kind it has for its length. A cheap hashed count over
+all texts finds those worth a look; only they are searched word by word.
+"""
 
 from __future__ import annotations
 
-import io
-import zipfile
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from so8t.core.errors import BundleBroken
 from so8t.core.packaged import packaged
-from so8t.decide.linear import BUCKETS, Floats, Grams, scores, softmax
+from so8t.decide.codes import encode_folded
+from so8t.decide.linear import BUCKETS, LONGEST, Floats, Grams, grams, scores
 
-JUNK = (
-    ("同意や規約の定型文", "a consent or legal notice"),
-    ("広告", "advertising"),
-    ("案内や目次", "navigation"),
-    ("機械の出力", "machine output"),
-)
-CLASSES = 1 + len(JUNK)  # class 0 is prose
-FILE = "junk_model.npz"
+LIMIT = 0.22  # different phrases / square root of the length in characters; prose stays below 0.16
+LEAST = 3  # phrases that a text must have
+SUSPECT = 0.5 * LIMIT  # of the hashed count, which also counts what only begins alike
+STUFFED = 0.2  # of a text is one word
+REPEATS = 0.15  # of 5-grams stand twice in a text that is worth counting words in
+_SHORTEST = 80  # characters; a shorter text is judged as if it had so many
+_WORD = re.compile(r"[ァ-ヴー]{3,}|[一-鿿々]{2,}")
 
 
 @dataclass(frozen=True, slots=True)
-class JunkModel:
-    """weight [CLASSES, BUCKETS], bias [CLASSES]; junk = its classes together above `limit`."""
+class Phrases:
+    """The turns of phrase of one kind of junk."""
 
-    weight: Floats
-    bias: Floats
-    limit: float
+    ja: str
+    en: str
+    words: tuple[str, ...]
 
-    def shares(self, texts: Grams) -> NDArray[np.float64]:
-        """[texts, len(JUNK)] probability of each kind of junk."""
-        return softmax(scores(texts, self.weight, self.bias))[:, 1:]
 
-    def to_bytes(self) -> bytes:
-        """NumPy's .npz: plain arrays, never pickle."""
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, weight=self.weight.astype(np.float16), bias=self.bias, limit=np.array([self.limit]))
-        return buffer.getvalue()
+@dataclass(frozen=True, slots=True)
+class Junk:
+    """What a text looks like, and the figure that says so."""
 
-    @classmethod
-    def from_bytes(cls, data: bytes) -> JunkModel:
-        """Raises BundleBroken for anything but arrays of the right shape."""
-        try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-                weight, bias = arrays["weight"].astype(np.float32), arrays["bias"].astype(np.float32)
-                limit = float(arrays["limit"][0])
-        except (KeyError, IndexError, ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
-            raise BundleBroken(detail=f"junk model: {error}") from error
-        if weight.shape != (CLASSES, BUCKETS) or bias.shape != (CLASSES,) or not 0 < limit <= 1:
-            raise BundleBroken(detail=f"junk model: {weight.shape}")
-        return cls(weight, bias, limit)
+    ja: str
+    en: str
+    value: float
+
+
+def junk(texts: Sequence[str], looked_at: Grams, repeated: NDArray[np.float64]) -> dict[int, Junk]:
+    """Number of a text -> what it looks like, of those that look like junk."""
+    hinted = scores(looked_at, _hints(), np.zeros(1, np.float32))[:, 0]
+    found = {}
+    for i in np.flatnonzero((hinted > SUSPECT) | (repeated > REPEATS)).tolist():
+        if (what := phrases_of(texts[i])) or (what := stuffing_of(texts[i])):
+            found[i] = what
+    return found
+
+
+def phrases_of(text: str) -> Junk | None:
+    """By the different phrases of all kinds together, named after the kind that has the most."""
+    counts = [sum(word in text for word in kind.words) for kind in kinds()]
+    value = sum(counts) / max(len(text), _SHORTEST) ** 0.5
+    if sum(counts) < LEAST or value < LIMIT:
+        return None
+    kind = kinds()[counts.index(max(counts))]
+    return Junk(f"{kind.ja}らしい", f"looks like {kind.en}", round(value, 2))
+
+
+def stuffing_of(text: str) -> Junk | None:
+    """One word makes up too much of the text."""
+    counts = Counter(_WORD.findall(text))
+    if not counts:
+        return None
+    word, times = max(counts.items(), key=lambda pair: pair[1] * len(pair[0]))
+    share = times * len(word) / len(text)
+    if times < LEAST or share < STUFFED:
+        return None
+    return Junk("一つの語の詰め込み", "keyword stuffing", round(share, 2))
 
 
 @cache
-def junk_model() -> JunkModel:
-    """The one that ships with the package (made by benchmarks/quality_model.py)."""
-    return JunkModel.from_bytes(packaged("models", FILE).read_bytes())
+def kinds() -> tuple[Phrases, ...]:
+    values = tomllib.loads(packaged("quality", "markers.toml").read_text(encoding="utf-8"))
+    return tuple(Phrases(kind["ja"], kind["en"], tuple(kind["words"])) for kind in values.values())
+
+
+@cache
+def _hints() -> Floats:
+    """[1, BUCKETS] 1 for the first two characters of every phrase; `scores` then is their number / sqrt(2 length)."""
+    words = [word for kind in kinds() for word in kind.words]
+    found = grams(encode_folded(words), LONGEST)
+    weight = np.zeros((1, BUCKETS + 1), np.float32)
+    weight[0, found.pair[found.starts]] = 2**0.5
+    single = [i for i, word in enumerate(words) if len(word) == 1]
+    weight[0, found.single[found.starts[single]]] = 2**0.5
+    return weight[:, :BUCKETS]

@@ -161,7 +161,7 @@ def _judge(texts: Sequence[str], recipe: Recipe) -> _Judged:
     if recipe.scorer == "plan":
         value = plan_scores(texts)
     else:
-        scores = score_many(raw, hashed, looked_at)
+        scores = score_many(texts, raw, hashed, looked_at)
         value, reasons = scores.value, scores.reasons
     good = (value >= recipe.minimum_quality).tolist()
     domains = _model(recipe.domain_model).classify_many(looked_at)

@@ -7,13 +7,13 @@ half of benchmarks/quality_set.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from so8t.build.data.junk import JUNK, JunkModel, junk_model
+from so8t.build.data.junk import Junk, junk
 from so8t.build.data.signatures import Shingles, shingle_hashes
 from so8t.build.data.text_facts import Facts, Kind, Numbers, facts
 from so8t.core.text import clean, japanese_ratio
@@ -21,6 +21,7 @@ from so8t.decide.codes import Codes, encode, encode_folded
 from so8t.decide.linear import LONGEST, Grams, grams
 
 _PUNCTUATION = re.compile(r"[、。！？]")
+JUNK_WEIGHT = 0.6
 Reason = tuple[str, str]  # Japanese, English
 
 
@@ -89,35 +90,27 @@ class Scores:
 
     value: Numbers
     measured: tuple[Numbers, ...]
-    junk: NDArray[np.float64]
-    junk_limit: float
+    junk: Mapping[int, Junk]
 
     def reasons(self, i: int) -> tuple[Reason, ...]:
         pairs = [(fault, float(values[i])) for fault, values in zip(FAULTS, self.measured, strict=True)]
         found = [fault.reason(value) for fault, value in pairs if bool(fault.found(np.asarray(value)))]
-        kind = int(self.junk[i].argmax())
-        if self.junk[i].sum() > self.junk_limit:
-            ja, en = JUNK[kind]
-            share = float(self.junk[i].sum())
-            found.append((f"{ja}らしい({share:.0%})", f"looks like {en} ({share:.0%})"))
+        if what := self.junk.get(i):
+            found.append((f"{what.ja}({what.value})", f"{what.en} ({what.value})"))
         return tuple(found)
 
 
-JUNK_WEIGHT = 0.6
-
-
-def score_many(raw: Codes, hashed: Shingles, looked_at: Grams, model: JunkModel | None = None) -> Scores:
-    """All three are the same cleaned texts."""
+def score_many(texts: Sequence[str], raw: Codes, hashed: Shingles, looked_at: Grams) -> Scores:
+    """All four are the same cleaned texts."""
     known = facts(raw, hashed)
     measured = tuple(fault.measure(known) for fault in FAULTS)
-    model = model or junk_model()
-    junk = model.shares(looked_at)
+    found = junk(texts, looked_at, known.repeated)
     value = np.ones(len(raw))
     for fault, values in zip(FAULTS, measured, strict=True):
         value -= fault.weight * fault.found(values)
-    value -= JUNK_WEIGHT * (junk.sum(-1) > model.limit)
+    value[list(found)] -= JUNK_WEIGHT
     value[raw.lengths == 0] = 0.0
-    return Scores(np.clip(value, 0.0, 1.0).round(3), measured, junk, model.limit)
+    return Scores(np.clip(value, 0.0, 1.0).round(3), measured, found)
 
 
 def score(text: str) -> Quality:
@@ -126,7 +119,7 @@ def score(text: str) -> Quality:
     if not cleaned:
         return Quality(0.0, (("空です", "empty"),))
     folded = encode_folded([cleaned])
-    scores = score_many(encode([cleaned]), shingle_hashes(folded), grams(folded, LONGEST))
+    scores = score_many([cleaned], encode([cleaned]), shingle_hashes(folded), grams(folded, LONGEST))
     return Quality(float(scores.value[0]), scores.reasons(0))
 
 

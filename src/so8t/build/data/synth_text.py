@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
 from so8t.build.data.disguise import encode, fullwidth, katakana, romaji, zero_width
 from so8t.build.data.lexicon import Act, Lexicon
-from so8t.build.data.registers import Circumstance, Message, bare, compose, draw_ask, draw_voice, misspell
+from so8t.build.data.registers import Ask, Circumstance, Message, bare, compose, draw_ask, draw_voice, misspell
 from so8t.build.data.synth_blend import blended
 from so8t.build.data.synth_context import in_context
 from so8t.build.data.synth_scene import WRAPPED, Scene
 from so8t.core.types import Decision
+
+MAY_SHARE = 0.4
+_MAY = re.compile(r"(?<=[てで])よいか(決めて|判断して|答えて|返事して)$")
 
 
 def write_text(lexicon: Lexicon, scene: Scene, decision: Decision) -> str:
@@ -29,7 +33,17 @@ def write_text(lexicon: Lexicon, scene: Scene, decision: Decision) -> str:
     if scene.blend:
         te = blended(lexicon, scene, decision, te, random.Random(f"{scene.key}/blend"))
     message = _message(lexicon, scene, replace(act, te=te), slots, rng)
+    if decision is Decision.ESCALATE:
+        message = asking_leave(lexicon, message, random.Random(f"{scene.key}/may"))
     return _disguised(lexicon, scene, message, slots, rng)
+
+
+def asking_leave(lexicon: Lexicon, message: Message, rng: random.Random) -> Message:
+    """出荷してよいか決めてください as 出荷していいですか, now and then: to ask openly whether one may (LABELS.md)."""
+    endings, asked = lexicon.frames["registers"][message.voice]["may"], _MAY.search(message.te)
+    if not asked or not endings or rng.random() >= MAY_SHARE:
+        return message
+    return replace(message, te=message.te[: asked.start()], ask=Ask("te", rng.choice(endings)))
 
 
 def _named_level(scene: Scene, decision: Decision, rng: random.Random) -> dict[str, str]:
@@ -56,7 +70,7 @@ def _message(lexicon: Lexicon, scene: Scene, act: Act, slots: Mapping[str, str],
         voice=voice,
         te=act.te.format(**slots),
         noun=act.noun.format(**slots),
-        ask=draw_ask(register, act.te, rng, spoken=spoken),
+        ask=draw_ask(register, act.te, _child(rng), spoken=spoken),
         document=_object(act, slots),
         role=rng.choice(roles).format(**slots) if "role" in extras and voice != "メール" else "",
         why=Circumstance(why.clause.format(**slots), why.noun.format(**slots), why.joint, why.last),
@@ -74,6 +88,11 @@ def _object(act: Act, slots: Mapping[str, str]) -> str:
         if f"{{{slot}}}" in act.te and f"{{{slot}}}" not in act.noun:
             return slots[slot]
     return ""
+
+
+def _child(rng: random.Random) -> random.Random:
+    """For draws whose number depends on the act: what is drawn afterwards stays the same for the three of a group."""
+    return random.Random(rng.random())
 
 
 def _extras(scene: Scene, rng: random.Random) -> set[str]:
@@ -107,7 +126,7 @@ def _disguised(lexicon: Lexicon, scene: Scene, message: Message, slots: Mapping[
         return str(rng.choice(lexicon.attacks["wrap"]["base64"]).format(encoded=encode(bare(message))))
     text = compose(message)
     if scene.register == "誤字":
-        text = misspell(text, typos, rng)
+        text = misspell(text, typos, _child(rng))
     if attack in WRAPPED or (attack == "mixed_english" and not scene.respelt):
         topic = message.document or slots["subject"]
         template = rng.choice(lexicon.attacks["wrap"][attack])
