@@ -390,7 +390,7 @@ def test_a_changed_config_shows_the_difference(micro_runs: Path, tmp_path: Path,
     (tmp_path / "so8t.toml").write_text("[train]\nepochs = 7.0\n", encoding="utf-8")
     done = so8t_process("run", "--profile", "micro", "--config", tmp_path / "so8t.toml", "--yes", "--runs", micro_runs)
     assert done.returncode == 4
-    assert "train.epochs: 0.25 -> 7.0" in done.stderr and "--accept-change" in done.stderr
+    assert "train.epochs: 0.12 -> 7.0" in done.stderr and "--accept-change" in done.stderr
 
 
 def kill_when(condition: Callable[[], bool], runs: Path, environment: dict[str, str]) -> bool:

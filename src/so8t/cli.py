@@ -117,8 +117,8 @@ def _run_verbs(verbs: Any) -> None:
         stage.set_defaults(stage=name)
         if name == "bundle":
             _bundle_options(stage)
-        if name == "collect":
-            _shard_options(stage)
+        if name in ("collect", "multimodal"):
+            _shard_options(stage, name)
         _run_options(stage)
     _run_options(run)
 
@@ -132,9 +132,11 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _shard_options(parser: argparse.ArgumentParser) -> None:
-    """Part of the work only, for several processes or machines; plain `so8t collect` then finishes it."""
+def _shard_options(parser: argparse.ArgumentParser, name: str) -> None:
+    """Part of the work only, for several processes or machines; the command without it then finishes the stage."""
     parser.add_argument("--shard", default="", metavar="I/N", help="N 台で分けた I 番目だけ / only share I of N")
+    if name != "collect":
+        return
     parser.add_argument(
         "--tasks", type=int, default=0, metavar="N", help="datatrove で N 分割して並べる / N shares through datatrove"
     )

@@ -33,9 +33,9 @@ def stage(options: argparse.Namespace) -> int:
 
         return bundle(options)
     if getattr(options, "shard", "") or getattr(options, "tasks", 0):
-        from so8t.commands.shards import collect_shards
+        from so8t.commands.shards import collect_shards, multimodal_shard
 
-        return collect_shards(options)
+        return collect_shards(options) if options.stage == "collect" else multimodal_shard(options)
     pipeline = _pipeline(options)
     _report(pipeline, pipeline.start(only=options.stage), options)
     return 0

@@ -98,13 +98,16 @@ class SourceMissing(DataError):
 class SourceEmpty(DataError):
     code = "D02"
     ja, en = "入力に使える文がありません", "source holds no usable text"
-    next_ja, next_en = ".txt か .jsonl(キー text)を置いてください", "put .txt or .jsonl (key text) there"
+    next_ja, next_en = (
+        "読める種類のファイルか確かめてください(README)",
+        "check that the files are of a kind that can be read",
+    )
 
 
 class SourceUnreadable(DataError):
     code = "D03"
     ja, en = "入力を読めません", "source unreadable"
-    next_ja, next_en = "UTF-8 で保存し直すか、そのファイルを外してください", "save it as UTF-8 or leave the file out"
+    next_ja, next_en = "保存し直すか、そのファイルを外してください", "save it again or leave the file out"
 
 
 class RecordInvalid(DataError):

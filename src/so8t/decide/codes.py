@@ -6,7 +6,6 @@ array cost a microsecond a text and pass (benchmarks/data_speed.py).
 
 from __future__ import annotations
 
-import sys
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,12 +46,6 @@ class Codes:
     def holding(self, table: NDArray[np.bool_]) -> Offsets:
         """Numbers of the texts with a unit that `table` [UNITS] marks."""
         return np.unique(np.searchsorted(self.ends, np.flatnonzero(table[self.units])))
-
-    def total(self, values: NDArray[np.generic]) -> NDArray[np.float64]:
-        """Sum of `values` [total, ...] over each text; the value at a GAP counts, so let it be zero."""
-        if not len(self):
-            return np.zeros((0, *values.shape[1:]))
-        return np.add.reduceat(values, self.starts, axis=0, dtype=np.float64)
 
 
 def encode(texts: Sequence[str]) -> Codes:
@@ -106,9 +99,3 @@ def _fold_table() -> Units:
 def _composes(character: str) -> bool:
     """Joins the character before it in normal form C: marks and the half-width (han)dakuten."""
     return unicodedata.combining(nfkc(character)[0]) != 0 or "\u1100" <= character <= "\u11ff"
-
-
-def text_of(codes: Codes, i: int) -> str:
-    """Text i again."""
-    raw = codes.units[codes.starts[i] : codes.ends[i]]
-    return (raw if sys.byteorder == "little" else raw.byteswap()).tobytes().decode("utf-16-le", "surrogatepass")

@@ -12,19 +12,21 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from so8t.core.files import read_jsonl
 from so8t.core.packaged import packaged
 from so8t.decide.codes import encode_folded
 from so8t.decide.linear import BUCKETS, LONGEST, Floats, Grams, grams, scores
 
 LIMIT = 0.22  # different phrases / square root of the length in characters; prose stays below 0.16
 LEAST = 3  # phrases that a text must have
-SUSPECT = 0.5 * LIMIT  # of the hashed count, which also counts what only begins alike
+SUSPECT = 1.5 * LIMIT  # of the hashed count, which also counts what only looks alike
 STUFFED = 0.2  # of a text is one word
-REPEATS = 0.15  # of 5-grams stand twice in a text that is worth counting words in
+REPEATS = 0.1  # of 5-grams stand twice in a text that is worth counting words in
 _SHORTEST = 80  # characters; a shorter text is judged as if it had so many
 _WORD = re.compile(r"[ァ-ヴー]{3,}|[一-鿿々]{2,}")
 
@@ -50,15 +52,17 @@ class Junk:
 def junk(texts: Sequence[str], looked_at: Grams, repeated: NDArray[np.float64]) -> dict[int, Junk]:
     """Number of a text -> what it looks like, of those that look like junk."""
     hinted = scores(looked_at, _hints(), np.zeros(1, np.float32))[:, 0]
-    found = {}
-    for i in np.flatnonzero((hinted > SUSPECT) | (repeated > REPEATS)).tolist():
-        if (what := phrases_of(texts[i])) or (what := stuffing_of(texts[i])):
-            found[i] = what
+    found: dict[int, Junk] = {}
+    for suspects, examine in ((hinted > SUSPECT, phrases_of), (repeated > REPEATS, stuffing_of)):
+        for i in np.flatnonzero(suspects).tolist():
+            if i not in found and (what := examine(texts[i])):
+                found[i] = what
     return found
 
 
 def phrases_of(text: str) -> Junk | None:
-    """By the different phrases of all kinds together, named after the kind that has the most."""
+    """By the different phrases of all kinds in its beginning, named after the kind that has the most."""
+    text = text[:LONGEST]
     counts = [sum(word in text for word in kind.words) for kind in kinds()]
     value = sum(counts) / max(len(text), _SHORTEST) ** 0.5
     if sum(counts) < LEAST or value < LIMIT:
@@ -87,11 +91,17 @@ def kinds() -> tuple[Phrases, ...]:
 
 @cache
 def _hints() -> Floats:
-    """[1, BUCKETS] 1 for the first two characters of every phrase; `scores` then is their number / sqrt(2 length)."""
+    """[1, BUCKETS] 1 for one pair of characters of every phrase, the one that prose has least; `scores` then is about
+    the number of phrases / sqrt(2 length)."""
+    paragraphs = [r["text"] for path in sorted(packaged("corpus").glob("*.jsonl")) for _, r in read_jsonl(path)]
+    common = np.bincount(grams(encode_folded(paragraphs), LONGEST).pair, minlength=BUCKETS + 1)
     words = [word for kind in kinds() for word in kind.words]
     found = grams(encode_folded(words), LONGEST)
     weight = np.zeros((1, BUCKETS + 1), np.float32)
-    weight[0, found.pair[found.starts]] = 2**0.5
-    single = [i for i, word in enumerate(words) if len(word) == 1]
-    weight[0, found.single[found.starts[single]]] = 2**0.5
+    for start, end in pairwise([*found.starts.tolist(), len(found.pair)]):
+        pairs = found.pair[start:end][found.pair[start:end] < BUCKETS]
+        if len(pairs):
+            weight[0, pairs[common[pairs].argmin()]] = 2**0.5
+        else:  # a phrase of one character
+            weight[0, found.single[start]] = 2**0.5
     return weight[:, :BUCKETS]
