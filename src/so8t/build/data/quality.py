@@ -58,6 +58,11 @@ def _unended(f: Facts) -> Numbers:
     return f.length / np.maximum(f.counts[:, Kind.STOP], 0.5)
 
 
+def _stops(f: Facts) -> Numbers:
+    """Sentence ends; a heading or a short note needs none."""
+    return np.where(f.length >= 60, f.counts[:, Kind.STOP], 1.0)
+
+
 def _lines(f: Facts) -> Numbers:
     """Line ends a sentence."""
     return f.counts[:, Kind.NEWLINE] / np.maximum(f.counts[:, Kind.STOP], 0.5)
@@ -76,6 +81,7 @@ FAULTS = (
     Fault("半角カナが多い", "half-width kana", 0.5, 0.1, lambda f: f.share(Kind.HALF_KANA)),
     Fault("ハングルが多い", "Korean", 0.7, 0.1, lambda f: f.share(Kind.HANGUL)),
     Fault("文が終わらない(一文の字数)", "sentences do not end (characters each)", 0.5, 220, _unended, percent=False),
+    Fault("句点がない", "no full stop", 0.5, 0.5, _stops, least=True, percent=False),
     Fault("句点が多すぎる", "too many full stops", 0.4, 0.12, lambda f: f.share(Kind.STOP)),
     Fault("改行ばかり(一文あたり)", "line ends everywhere (a sentence)", 0.4, 4, _lines, percent=False),
     Fault("記号が多い", "many symbols", 0.5, 0.12, lambda f: f.share(Kind.MARK, Kind.OTHER)),
