@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from so8t.report.count_plots import CountBar, count_bars, histogram
-from so8t.report.data_report import data_report_html, data_report_markdown
+from so8t.report.data_report import data_report_html, data_report_markdown, data_report_rows
 from so8t.report.figures import Words
 
 EVIL = "<script>alert(1)</script>\u2028\u202e\"'&|\n改行"
@@ -86,6 +86,15 @@ def test_markdown_has_the_same_figures() -> None:
     assert "✕ 矛盾: 60 (0)" in text and "| medical | 3 | 5 | 1 | 7 | 4 |" in text and "## 重複" in text
     assert all(line.count("|") >= 3 for line in text.splitlines() if line.startswith("|"))
     assert "## Duplicates" in data_report_markdown(FACTS, "en")
+
+
+def test_the_short_form() -> None:
+    rows = dict(data_report_rows(FACTS, "ja"))
+    assert rows["検査"] == "1 / 2  矛盾" and rows["用途"] == "train 10, test 2" and rows["足りない文章"] == "medical 4"
+    assert rows["外した文章"] == "quality 4" and rows["重複"] == "exact 1, near 2, clusters 1"
+    assert dict(data_report_rows(FACTS, "en"))["masked"] == "電話番号 3" and data_report_rows({}, "ja") == [
+        ["検査", "0 / 0"]
+    ]
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 10**9)), max_size=6), st.integers(0, 10**9))

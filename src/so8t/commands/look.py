@@ -12,9 +12,11 @@ from typing import Any
 from so8t.core.bundle import open_bundle
 from so8t.core.config import load_config
 from so8t.core.errors import LedgerBroken, StageMissing, UsageError
+from so8t.core.files import read_json
 from so8t.core.progress import duration
 from so8t.core.run import STAGES, Run
 from so8t.pipeline import STAGE_TABLE, find_run
+from so8t.report.data_report import data_report_rows
 from so8t.report.summary import table
 
 WATCH_SECONDS = 2.0
@@ -96,9 +98,18 @@ def show(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"run": str(run.folder), "facts": facts}, ensure_ascii=False))
         return 0
-    rows = [[stage, key, _short(value)] for stage, values in facts.items() for key, value in values.items()]
+    rows = [
+        [stage, key, _short(value)]
+        for stage, values in facts.items()
+        for key, value in values.items()
+        if isinstance(value, str | int | float)
+    ]
     ja = options.lang == "ja"
     print(table(rows, ["段階", "項目", "値"] if ja else ["stage", "item", "value"]))
+    report = run.stage("validate") / "report.json"
+    if "validate" in facts and report.is_file():
+        print(table(data_report_rows(read_json(report), options.lang), ["データ", "値"] if ja else ["data", "value"]))
+        print(f"{'詳しくは' if ja else 'details'}: {report.with_suffix('.html')}")
     return 0
 
 

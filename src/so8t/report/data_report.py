@@ -76,6 +76,35 @@ def data_report_markdown(facts: Facts, lang: str) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def data_report_rows(facts: Facts, lang: str) -> list[list[str]]:
+    """The page in a dozen lines for a terminal: name and value."""
+
+    def listed(counts: Any) -> str:
+        return ", ".join(f"{name} {n:,}" for name, n in mapping(counts).items() if n)
+
+    checks = mappings(facts.get("checks"))
+    failed = [str(c.get("name_ja" if lang == "ja" else "name_en")) for c in checks if not c.get("passed")]
+    unfilled = {name: mapping(d).get("unfilled", 0) for name, d in mapping(facts.get("domains")).items()}
+    dropped: dict[str, int] = {}
+    for source in mappings(facts.get("sources")):
+        for reason, n in mapping(source.get("dropped")).items():
+            dropped[reason] = dropped.get(reason, 0) + n
+    same = {k: n for k, n in mapping(facts.get("duplicates")).items() if isinstance(n, int) and k != "compared"}
+    rows = [
+        (Words("検査", "checks"), f"{len(checks) - len(failed)} / {len(checks)}  {' '.join(failed)}"),
+        (Words("用途", "splits"), listed(facts.get("splits"))),
+        (Words("種類", "kinds"), listed(facts.get("kinds"))),
+        (Words("判定(学習)", "decisions (train)"), listed(mapping(facts.get("decisions")).get("train"))),
+        (Words("足りない文章", "texts missing"), listed(unfilled)),
+        (Words("外した文章", "texts dropped"), listed(dropped)),
+        (Words("重複", "duplicates"), listed(same)),
+        (Words("伏せたもの", "masked"), listed(facts.get("pii"))),
+        (Words("読めなかったもの", "skipped"), listed(facts.get("skipped_total"))),
+        (Words("ライセンス", "licences"), listed(facts.get("licenses"))),
+    ]
+    return [[words.only(lang), value.strip()] for words, value in rows if value.strip()]
+
+
 def _cell(value: Any) -> str:
     return " ".join(shown(value).split()).replace("|", "\\|")
 

@@ -82,6 +82,14 @@ def test_every_file_is_in_one_unit(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert all(len(u.files) <= files for u in cut)
 
 
+def test_a_source_with_a_limit_is_one_unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "UNIT_BYTES", 1)
+    for n in range(3):
+        (tmp_path / f"{n}.txt").write_text(GOOD, encoding="utf-8")
+    (source,) = find_sources((SourceConfig(str(tmp_path), maximum_documents=2),))
+    assert len(units([source])) == 1
+
+
 def test_a_unit_knows_when_its_files_change(tmp_path: Path) -> None:
     file = write_records(tmp_path / "a.jsonl", [{"text": GOOD}])
     unit = Unit(0, 0, (file,))

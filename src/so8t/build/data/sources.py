@@ -96,7 +96,8 @@ def units(sources: Sequence[Source]) -> list[Unit]:
         groups: list[list[Path]] = [[]]
         size = 0
         for path in source.files:
-            if groups[-1] and (size >= UNIT_BYTES or len(groups[-1]) >= UNIT_FILES):
+            full = size >= UNIT_BYTES or len(groups[-1]) >= UNIT_FILES
+            if groups[-1] and full and not source.maximum_documents:  # a limit can be kept within one unit only
                 groups.append([])
                 size = 0
             groups[-1].append(path)
