@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-STAGES = ("collect", "synth", "validate", "base", "train", "burnin", "export", "prove", "bundle", "demo")
+STAGES = ("collect", "synth", "multimodal", "validate", "base", "train", "burnin", "export", "prove", "bundle", "demo")
 BLOCK = re.compile(r"(<!-- figures: tiny -->\n).*?(<!-- end figures -->)", re.DOTALL)
 NONE = "—"
 Row = tuple[str, str]

@@ -2,6 +2,9 @@
 
     python3 benchmarks/quality.py --wikipedia FILE.jsonl.gz --debian DIR [--half test] [--hojichar PYTHON]
 
+--half unseen: 165 junk texts and 70 good ones that look like junk (data/unseen.jsonl), written after the scorer was
+finished and never used for it; needs no other texts.
+
 so8t and plan at the threshold 0.7; HojiChar's chain of data_speed.py (PYTHON must have `hojichar`). A table for
 docs/results/data.md, and JSON with --json.
 """
@@ -24,6 +27,7 @@ from so8t.decide.codes import encode, encode_folded
 from so8t.decide.linear import LONGEST, grams
 
 THRESHOLD = 0.7
+UNSEEN = Path(__file__).resolve().parent / "data" / "unseen.jsonl"
 
 
 def ours(texts: list[str]) -> list[bool]:
@@ -49,14 +53,23 @@ def hojichar(python: str, texts: list[str], adult: str) -> list[bool]:
     return [n in kept for n in range(len(texts))]
 
 
+def unseen() -> list[quality_set.Labelled]:
+    lines = UNSEEN.read_text(encoding="utf-8").splitlines()
+    return [quality_set.Labelled(row["kind"], row["text"], row["id"]) for row in map(json.loads, lines)]
+
+
+def labelled(options: argparse.Namespace) -> list[quality_set.Labelled]:
+    return [r for r in quality_set.load(options.wikipedia, options.debian) if r.half == options.half]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     quality_set.source_options(parser)
-    parser.add_argument("--half", choices=("dev", "test"), default="dev")
+    parser.add_argument("--half", choices=("dev", "test", "unseen"), default="dev")
     parser.add_argument("--hojichar", default="")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    rows = [r for r in quality_set.load(options.wikipedia, options.debian) if r.half == options.half]
+    rows = unseen() if options.half == "unseen" else labelled(options)
     texts = [row.text for row in rows]
     kept = {"so8t": ours(texts), "plan": [plan_score(t) >= THRESHOLD for t in texts]}
     if options.hojichar:

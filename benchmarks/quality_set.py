@@ -32,7 +32,7 @@ FROZEN = HERE / "quality_set.json"
 JUNK = HERE / "data" / "junk.jsonl"
 COUNTS = {"encyclopaedia": 700, "article": 350, "manual": 500, "chinese": 200, "repeated": 150, "mojibake": 150}
 COUNTS |= {"shuffled words": 200, "shuffled letters": 80, "title list": 80, "navigation (real)": 150}
-GOOD = ("encyclopaedia", "article", "manual")
+GOOD = ("encyclopaedia", "article", "manual", "prose")
 JA_BOOKS = ("debian-reference-ja", "developers-reference-ja", "gimp-help-ja", "libreoffice-help-ja", "debian-handbook")
 ZH_BOOKS = ("libreoffice-help-zh-cn", "debian-reference-zh-cn")
 _TOKEN = re.compile(r"[ァ-ヴー]+|[一-鿿々]+|[ぁ-ん]+|[A-Za-z0-9]+|[^\s]")
@@ -200,8 +200,10 @@ def load(wikipedia: Path, debian: Path) -> list[Labelled]:
 
 
 def source_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--wikipedia", type=Path, required=True, help="JSON lines (.gz) with title and text")
-    parser.add_argument("--debian", type=Path, required=True, help="folder of unpacked Debian packages")
+    parser.add_argument(
+        "--wikipedia", type=Path, default=Path("wikipedia.jsonl.gz"), help="JSON lines (.gz) with title and text"
+    )
+    parser.add_argument("--debian", type=Path, default=Path("debian"), help="folder of unpacked Debian packages")
 
 
 def main() -> None:
