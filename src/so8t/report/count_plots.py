@@ -13,7 +13,7 @@ from so8t.report.summary import width
 from so8t.report.svg import BLUE, INK, MUTED, PALE, RULE, WHITE
 
 FILLS = (BLUE, PALE, WHITE)  # of the parts of a bar; all have a frame, so that grey prints tell them apart
-SHADES = (WHITE, PALE, "#a9c3dc", "#5d8ab3", BLUE)  # of fifths of a whole: the lightness alone carries the meaning
+SHADES = (WHITE, PALE, "#a9c3dc", "#4a78a3", BLUE)  # of fifths of a whole: the lightness alone carries the meaning
 LEFT, WIDE = 12, 416
 COLUMN = 6.8  # user units of one terminal column at the size of a label
 
@@ -148,10 +148,11 @@ def _check(rows: Sequence[CountBar]) -> None:
 
 def _named(label: Words | str, tail: str, y: float, first: str) -> list[str]:
     """The name of a bar and its figures above it; a name that would run into the figures is cut."""
-    if isinstance(label, str):
-        label = _fitting(label, int((WIDE - 12 - COLUMN * len(tail)) / COLUMN))
+    words = svg.both(label)
+    if not words.en:  # a name from the data, of any length
+        words = Words(_fitting(words.ja, int((WIDE - 12 - COLUMN * len(tail)) / COLUMN)))
     return [
-        svg.text(LEFT, y + 14, label, first, "start", INK, 13),
+        svg.text(LEFT, y + 14, words, first, "start", INK, 13),
         svg.text(LEFT + WIDE, y + 14, tail, "", "end", INK, 12),
     ]
 
@@ -165,7 +166,7 @@ def _fitting(text: str, columns: int) -> str:
 
 def _stack(parts: Sequence[int], whole: int, y: float) -> list[str]:
     x, out = float(LEFT), []
-    for value, fill in zip(parts, FILLS, strict=False):
+    for value, fill in zip(parts, FILLS if len(parts) > 1 else (PALE,), strict=False):
         wide = WIDE * value / whole
         if value:
             out.append(svg.rect(x, y + 20, wide, 14, fill, BLUE, 1))

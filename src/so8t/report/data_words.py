@@ -22,6 +22,7 @@ LEVEL_WORDS: dict[str, Words] = {  # lowest first (plan 3.2); the bank profile s
     "部外秘": Words("部外秘", "confidential"),
     "極秘": Words("極秘", "secret"),
 }
+LICENSE_WORDS: dict[str, Words] = {"by document": Words("文書ごと", "by document")}
 REGISTER_WORDS: dict[str, Words] = {
     "敬体": Words("敬体", "polite"),
     "常体": Words("常体", "plain"),
@@ -132,6 +133,14 @@ FIGURE_WORDS: dict[str, tuple[Words, Words]] = {
     "confidence": (
         Words("OCR の確信度", "OCR confidence"),
         Words("OCR 自身が答えた値の平均", "mean of what the OCR says of itself"),
+    ),
+    "stamps_misread": (
+        Words("読み違えた区分印", "Stamps misread"),
+        Words("区分印が正しく読めなかったページ", "pages whose level was not read as stamped"),
+    ),
+    "directions_mistaken": (
+        Words("取り違えた組み方向", "Directions mistaken"),
+        Words("縦書きと横書きを取り違えたページ", "pages taken for vertical or horizontal wrongly"),
     ),
 }
 SHARES = frozenset(

@@ -12,6 +12,7 @@ from so8t.core.config import Config
 from so8t.core.types import DECISIONS, Decision, Domain, Sample, Split
 
 SHOWN_ROWS = 50  # failing rows of a check
+JUDGED = ("quality", "empty", "duplicate", "source quota", "domain quota")  # dropped, but not for being unreadable
 
 
 def report_facts(
@@ -89,7 +90,7 @@ def _of_collect(collect: Mapping[str, Any]) -> dict[str, Any]:
         "lengths": _histogram(collect["lengths"]),
         "duplicates": collect["duplicates"],
         "skipped": [dict(zip(("place", "reason", "detail"), row, strict=True)) for row in collect["skipped"]],
-        "skipped_total": dict(Counter(row[1] for row in collect["skipped"])),
+        "skipped_total": {reason: n for reason, n in collect["dropped"].items() if reason not in JUDGED},
     }
 
 
