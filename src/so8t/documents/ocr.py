@@ -1,32 +1,46 @@
 """Images to text: rapidocr with its packaged weights for horizontal pages, tesseract's jpn_vert for vertical ones.
 
 Nothing is downloaded: the weights lie in the rapidocr package and are named one by one. tesseract is a system program,
-called with a list of arguments; where it or its language data is missing, vertical pages cannot be read.
+called with a list of arguments; where it or its language data is missing, vertical pages cannot be read. Neither engine
+opens a file of the user's: an image is checked and decoded here, and they are given its pixels.
 """
 
 from __future__ import annotations
 
+import io
+import os
 import shutil
 import subprocess
+import tempfile
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from so8t.core.errors import PackageMissing, SourceUnreadable
+from so8t.core.errors import PackageMissing, SourceMissing, SourceUnreadable
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 MAXIMUM_BYTES = 64 << 20
 MAXIMUM_PIXELS = 80_000_000  # a double page at 600 dpi
+MAXIMUM_SIDE = 30_000
 MAXIMUM_CHARACTERS = 100_000
+MAXIMUM_OUTPUT = 16 << 20  # bytes of tesseract's table
 SECONDS = 120
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")  # what scanners write; Pillow's other readers stay closed
 VERTICAL_MODEL = "jpn_vert"
+TALL = 1.5  # a line this much higher than wide is a column
+_INSTALL = 'pip install "so8t[ocr]"'
 _MODELS = {
     "Det.model_path": "PP-OCRv6_det_small.onnx",
     "Rec.model_path": "PP-OCRv6_rec_small.onnx",
     "Cls.model_path": "ch_ppocr_mobile_v2.0_cls_mobile.onnx",
 }
+Orientation = Literal["horizontal", "vertical"]
+Point = Sequence[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,79 +50,161 @@ class Reading:
     text: str
     confidence: float
     engine: str
+    orientation: Orientation = "horizontal"
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
-    left: float
-    top: float
-    height: float
+class Line:
+    """A line as the detector framed it. corners: left top, right top, right bottom, left bottom, in pixels."""
+
+    corners: Sequence[Point]
     text: str
     score: float
 
+    @property
+    def left(self) -> float:
+        return min(x for x, _ in self.corners)
+
+    @property
+    def middle(self) -> float:
+        return sum(y for _, y in self.corners) / 4
+
+    @property
+    def across(self) -> Point:
+        """From the left to the right end of the upper edge."""
+        return [end - start for start, end in zip(self.corners[0], self.corners[1], strict=True)]
+
+    @property
+    def height(self) -> float:
+        return self.corners[3][1] - self.corners[0][1]
+
 
 class Ocr:
-    """`threads` of the processor for one page; the weights are loaded at the first horizontal page."""
+    """`threads` of the processor for one page; the weights are loaded at the first one."""
 
     def __init__(self, threads: int = 1) -> None:
         self._threads = threads
         self._engine: Any = None
 
-    def read(self, image: Path, vertical: bool = False) -> Reading:
-        """Raises SourceUnreadable for what is no image or too large, PackageMissing without an engine."""
-        check_image(image)
-        return self._tesseract(image) if vertical else self._rapidocr(image)
+    def read(self, image: Path) -> Reading:
+        """Raises SourceUnreadable for what is no image or too large, PackageMissing without the engine it needs."""
+        grey = load_image(image)
+        lines = self._lines(grey, image)
+        if orientation(lines) == "vertical":
+            return self._columns(grey, image)
+        return Reading(in_order(lines)[:MAXIMUM_CHARACTERS], _mean([(n.score, len(n.text)) for n in lines]), "rapidocr")
 
-    def _rapidocr(self, image: Path) -> Reading:
+    def _lines(self, grey: Image, where: Path) -> list[Line]:
+        import numpy as np
+
         if self._engine is None:
             self._engine = _load(self._threads)
-        found = self._engine(str(image))
-        if found.txts is None:
-            return Reading("", 0.0, "rapidocr")
-        lines = [
-            _Line(min(p[0] for p in box), min(p[1] for p in box), max(p[1] for p in box) - min(p[1] for p in box), t, s)
-            for box, t, s in zip(found.boxes.tolist(), found.txts, found.scores, strict=True)
-        ]
-        return Reading(in_order(lines)[:MAXIMUM_CHARACTERS], _mean(lines), "rapidocr")
+        try:
+            # Without the classifier of upside-down lines: on upright scans it turned short names on their heads.
+            found = self._engine(np.asarray(grey), use_det=True, use_cls=False, use_rec=True)
+        except Exception as error:  # pixels from outside may fail an engine in any way
+            raise SourceUnreadable(where=where, detail=f"rapidocr: {type(error).__name__}") from error
+        if found.boxes is None or found.txts is None:
+            return []
+        return [Line(*line) for line in zip(found.boxes.tolist(), found.txts, found.scores, strict=True)]
 
-    def _tesseract(self, image: Path) -> Reading:
+    def _columns(self, grey: Image, where: Path) -> Reading:
         program = shutil.which("tesseract")
         if program is None or not reads_vertical():
-            raise PackageMissing(detail=f"tesseract, {VERTICAL_MODEL}")
-        command = [program, str(image), "stdout", "-l", VERTICAL_MODEL, "--psm", "5", "tsv"]
+            raise PackageMissing(where=where, detail=f"tesseract, {VERTICAL_MODEL}")
+        pixels = io.BytesIO()
+        grey.save(pixels, "PNG")
+        command = [program, "stdin", "stdout", "-l", VERTICAL_MODEL, "--psm", "5", "tsv"]
+        environment = {**os.environ, "OMP_THREAD_LIMIT": str(self._threads)}
         try:
-            done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=True, stdin=subprocess.DEVNULL)
+            with tempfile.TemporaryFile() as table:
+                subprocess.run(
+                    command, input=pixels.getvalue(), stdout=table, stderr=subprocess.DEVNULL, env=environment,
+                    timeout=SECONDS, check=True,
+                )  # fmt: skip
+                table.seek(0)
+                return from_table(table.read(MAXIMUM_OUTPUT).decode("utf-8", "replace"))
         except (subprocess.SubprocessError, OSError) as error:
-            raise SourceUnreadable(where=image, detail=f"tesseract: {type(error).__name__}") from error
-        return _from_table(done.stdout.decode("utf-8", "replace"))
+            raise SourceUnreadable(where=where, detail=f"tesseract: {type(error).__name__}") from error
 
 
-def check_image(image: Path) -> None:
-    """Raises SourceUnreadable before anything large is decoded."""
-    from PIL import Image
+def load_image(path: Path) -> Image:
+    """The image in grey, upright, on white. Its size is known before anything large is decoded.
 
-    if image.stat().st_size > MAXIMUM_BYTES:
-        raise SourceUnreadable(where=image, detail=f"> {MAXIMUM_BYTES} bytes")
+    Raises SourceMissing, SourceUnreadable for what is no image of FORMATS or too large, PackageMissing without Pillow.
+    """
     try:
+        from PIL import Image
+    except ImportError:
+        raise PackageMissing(detail=f"pillow: {_INSTALL}") from None
+    try:
+        size = path.stat().st_size
+        if size > MAXIMUM_BYTES:
+            raise SourceUnreadable(where=path, detail=f"{size} bytes > {MAXIMUM_BYTES}")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
-            with Image.open(image) as opened:
-                width, height = opened.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise SourceUnreadable(where=image, detail=f"image: {type(error).__name__}") from error
-    if width * height > MAXIMUM_PIXELS:
-        raise SourceUnreadable(where=image, detail=f"{width} x {height} pixels > {MAXIMUM_PIXELS}")
+            warnings.simplefilter("ignore")  # damaged metadata, and bombs: our own limits follow
+            with Image.open(path, formats=FORMATS) as opened:
+                _check_size(path, *opened.size)
+                return _grey(opened)
+    except FileNotFoundError:
+        raise SourceMissing(where=path) from None
+    except (SourceUnreadable, MemoryError):
+        raise
+    except Exception as error:  # a decoder may fail at a damaged file in any way
+        raise SourceUnreadable(where=path, detail=f"image: {type(error).__name__}") from error
 
 
-def in_order(lines: Sequence[_Line]) -> str:
-    """From top to bottom; what stands at the same height from left to right on one line."""
-    rows: list[list[_Line]] = []
-    for line in sorted(lines, key=lambda found: found.top):
-        if rows and line.top - rows[-1][0].top < 0.6 * rows[-1][0].height:
+def _check_size(path: Path, width: int, height: int) -> None:
+    if width * height > MAXIMUM_PIXELS or max(width, height) > MAXIMUM_SIDE:
+        limit = f"{MAXIMUM_PIXELS} pixels, {MAXIMUM_SIDE} a side"
+        raise SourceUnreadable(where=path, detail=f"{width} x {height} > {limit}")
+
+
+def _grey(opened: Image) -> Image:
+    from PIL import Image, ImageOps
+
+    upright = ImageOps.exif_transpose(opened)
+    if upright.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255
+        return upright.point(lambda value: value * (1 / 256)).convert("L")
+    if upright.has_transparency_data:
+        rgba = upright.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("L")
+    return upright.convert("L")
+
+
+def orientation(lines: Sequence[Line]) -> Orientation:
+    """Vertical where columns cover more of the page than lines do; what is about square says nothing."""
+    tall = wide = 0.0
+    for line in lines:
+        width = max(x for x, _ in line.corners) - line.left
+        if line.height > TALL * width:
+            tall += line.height * width
+        elif width > TALL * line.height:
+            wide += line.height * width
+    return "vertical" if tall > wide else "horizontal"
+
+
+def in_order(lines: Sequence[Line]) -> str:
+    """From top to bottom; what stands at the same height from left to right on one line. A skewed page is set upright
+    first, or the right end of one row would be taken for its neighbour's."""
+    slope = _slope(lines)
+    rows: list[list[Line]] = []
+    for line in sorted(lines, key=lambda found: _level(found, slope)):
+        if rows and _level(line, slope) - _level(rows[-1][0], slope) < rows[-1][0].height / 2:
             rows[-1].append(line)
         else:
             rows.append([line])
     return "\n".join(" ".join(p.text for p in sorted(row, key=lambda found: found.left)) for row in rows)
+
+
+def _level(line: Line, slope: float) -> float:
+    return line.middle - slope * sum(x for x, _ in line.corners) / 4
+
+
+def _slope(lines: Sequence[Line]) -> float:
+    """How far the lines fall a pixel to the right; the longer a line, the more it says."""
+    run = sum(line.across[0] for line in lines)
+    return sum(line.across[1] for line in lines) / run if run > 0 else 0.0
 
 
 @cache
@@ -117,8 +213,9 @@ def reads_vertical() -> bool:
     program = shutil.which("tesseract")
     if program is None:
         return False
+    command = [program, "--list-langs"]
     try:
-        done = subprocess.run([program, "--list-langs"], capture_output=True, timeout=SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=SECONDS, stdin=subprocess.DEVNULL, check=False)
     except (subprocess.SubprocessError, OSError):
         return False
     return VERTICAL_MODEL in done.stdout.decode("utf-8", "replace").split()
@@ -128,32 +225,38 @@ def _load(threads: int) -> Any:
     try:
         import rapidocr
     except ImportError:
-        raise PackageMissing(detail='rapidocr: pip install "so8t[ocr]"') from None
+        raise PackageMissing(detail=f"rapidocr: {_INSTALL}") from None
     folder = Path(rapidocr.__file__).parent / "models"
     missing = [name for name in _MODELS.values() if not (folder / name).is_file()]
     if missing:
-        raise PackageMissing(detail=f"rapidocr {', '.join(missing)}")
+        raise PackageMissing(detail=f"rapidocr {', '.join(missing)}: {_INSTALL}")
     parameters: dict[str, Any] = {key: str(folder / name) for key, name in _MODELS.items()}
     for kind in ("intra", "inter"):
         parameters[f"EngineConfig.onnxruntime.{kind}_op_num_threads"] = threads
     return rapidocr.RapidOCR(params=parameters | {"Global.log_level": "error"})
 
 
-def _mean(lines: Sequence[_Line]) -> float:
-    weight = sum(len(line.text) for line in lines)
-    return sum(line.score * len(line.text) for line in lines) / weight if weight else 0.0
+def _mean(scores: Sequence[tuple[float, int]]) -> float:
+    """Of (score, weight); 0 for nothing."""
+    weight = sum(n for _, n in scores)
+    return sum(score * n for score, n in scores) / weight if weight else 0.0
 
 
-def _from_table(table: str) -> Reading:
+def from_table(table: str) -> Reading:
     """tesseract's TSV: a word a row, with block, paragraph, line, confidence in percent and text."""
     texts: dict[tuple[str, ...], str] = {}
     scores: list[tuple[float, int]] = []
     for row in table.splitlines()[1:]:
         cells = row.split("\t")
-        if len(cells) == 12 and cells[11].strip() and float(cells[10]) >= 0:
+        if len(cells) == 12 and cells[11].strip() and (percent := _number(cells[10])) >= 0:
             key = tuple(cells[1:5])
             texts[key] = texts.get(key, "") + cells[11].strip()
-            scores.append((float(cells[10]) / 100, len(cells[11])))
-    weight = sum(n for _, n in scores)
-    confidence = sum(s * n for s, n in scores) / weight if weight else 0.0
-    return Reading("\n".join(texts.values())[:MAXIMUM_CHARACTERS], confidence, "tesseract")
+            scores.append((min(percent, 100.0) / 100, len(cells[11])))
+    return Reading("\n".join(texts.values())[:MAXIMUM_CHARACTERS], _mean(scores), "tesseract", "vertical")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return -1.0

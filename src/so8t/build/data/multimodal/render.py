@@ -10,19 +10,26 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from so8t.build.data.multimodal.pages import Page
-from so8t.core.errors import PackageMissing
+from so8t.core.errors import PackageMissing, SourceUnreadable
 
 WIDTH, MARGIN, SIZE, LEADING = 1000, 60, 26, 46
 LETTERS = 32  # of a horizontal line
 COLUMN = 22  # characters of a vertical one
+PITCH, STEP = 41, 32  # pixels from column to column, and from character to character in one
 _INK, _PAPER, _STAMP = 20, 250, 90
+SHADE = 17  # grey levels apart: 16 shades, as document scanners give them, are a third of the bytes of 256
+GRAIN = np.float32(6.0)  # standard deviation of a scanner's noise, in grey levels
 # strength of (skew in degrees, blur radius in pixels, speckles per thousand pixels, contrast)
 NOISE = {"clean": (0.0, 0.0, 0.0, 1.0), "light": (0.8, 0.5, 0.6, 0.85), "heavy": (1.8, 0.8, 2.0, 0.65)}
-_UPRIGHT = str.maketrans("、。ー「」()（）:：", "︑︒｜﹁﹂︵︶︵︶︓︓")
+_SMALL = frozenset("ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ")
+_UPRIGHT = str.maketrans("、。ー「」【】()（）:：", "︑︒｜﹁﹂︻︼︵︶︵︶︓︓")
 
 
 def render(page: Page, font: Path | None = None) -> Image.Image:
-    """Depends on the page (its seed included) and the font alone. Raises PackageMissing without a font."""
+    """[height, width] grey. Depends on the page (its seed included) and the font alone.
+
+    Raises PackageMissing without a font, SourceUnreadable for one that is none.
+    """
     face = _face(str(font or font_path()))
     drawn = _vertical(page, face) if page.vertical else _horizontal(page, face)
     return _scanned(drawn, page)
@@ -39,7 +46,10 @@ def font_path() -> Path:
 
 @cache
 def _face(path: str) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(path, SIZE)
+    try:
+        return ImageFont.truetype(path, SIZE)
+    except OSError as error:
+        raise SourceUnreadable(where=path, detail=f"font: {error}") from error
 
 
 def _wrapped(text: str, length: int) -> list[str]:
@@ -54,7 +64,7 @@ def _horizontal(page: Page, face: ImageFont.FreeTypeFont) -> Image.Image:
     image = Image.new("L", (WIDTH, height), _PAPER)
     draw = ImageDraw.Draw(image)
     draw.text((MARGIN, MARGIN), page.title, font=face, fill=_INK)
-    stamp = f"区分 {page.level}"
+    stamp = page.stamp
     left = WIDTH - MARGIN - int(face.getlength(stamp)) - 24
     draw.rectangle((left, MARGIN - 8, WIDTH - MARGIN, MARGIN + LEADING - 4), outline=_STAMP, width=3)
     draw.text((left + 12, MARGIN), stamp, font=face, fill=_STAMP)
@@ -80,16 +90,23 @@ def _horizontal(page: Page, face: ImageFont.FreeTypeFont) -> Image.Image:
 
 
 def _vertical(page: Page, face: ImageFont.FreeTypeFont) -> Image.Image:
-    """Columns from right to left, as letters and old forms are written."""
-    columns = [piece for line in page.lines for piece in _wrapped(line.replace(" ", ""), COLUMN)]
-    width = 2 * MARGIN + int(1.6 * SIZE) * len(columns)
-    image = Image.new("L", (max(width, 400), 2 * MARGIN + int(1.25 * SIZE) * COLUMN), _PAPER)
+    """Columns from right to left, as letters and old forms are written.
+
+    The stamp has no box here: tesseract took a boxed column for a picture and left it out.
+    """
+    columns = [(piece, line) for line in page.lines for piece in _wrapped(line.replace(" ", ""), COLUMN)]
+    width = 2 * MARGIN + PITCH * len(columns)
+    image = Image.new("L", (max(width, 400), 2 * MARGIN + STEP * COLUMN), _PAPER)
     draw = ImageDraw.Draw(image)
     x = image.width - MARGIN - SIZE
-    for column in columns:
+    for column, line in columns:
+        ink = _STAMP if line == page.stamp else _INK
         for row, character in enumerate(column.translate(_UPRIGHT)):
-            draw.text((x + SIZE / 2, MARGIN + 1.25 * SIZE * row), character, font=face, fill=_INK, anchor="ma")
-        x -= int(1.6 * SIZE)
+            # Small kana hang in the upper right of their square (JIS X 4051).
+            right, up = (SIZE // 8, SIZE // 8) if character in _SMALL else (0, 0)
+            place = (x + SIZE / 2 + right, MARGIN + STEP * row - up)
+            draw.text(place, character, font=face, fill=ink, anchor="ma")
+        x -= PITCH
     return image
 
 
@@ -101,9 +118,10 @@ def _scanned(image: Image.Image, page: Page) -> Image.Image:
         image = image.rotate(angle, resample=Image.Resampling.BICUBIC, fillcolor=_PAPER)
     if blur:
         image = image.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.5, 1.0)) * blur))
-    pixels = np.asarray(image, np.float64)
-    pixels = 255 - (255 - pixels) * contrast
+    pixels = 255 - (255 - np.asarray(image, np.float32)) * np.float32(contrast)
     if speckles:
-        spots = rng.random(pixels.shape) < speckles / 1000
-        pixels = np.where(spots, rng.uniform(0, 255, pixels.shape), pixels) + rng.normal(0, 6, pixels.shape)
-    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+        spots = rng.integers(pixels.size, size=round(pixels.size * speckles / 1000))
+        pixels.ravel()[spots] = rng.uniform(0, 255, len(spots))
+        pixels += GRAIN * rng.standard_normal(pixels.shape, np.float32)
+    shades = np.clip(np.rint(pixels / SHADE), 0, 255 // SHADE).astype(np.uint8)
+    return Image.fromarray(shades * SHADE)

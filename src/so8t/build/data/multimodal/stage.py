@@ -9,123 +9,158 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import time
-import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from so8t.build.data.lexicon import policy_refs
+from so8t.build.data.multimodal.accuracy import accuracy, legible
 from so8t.build.data.multimodal.pages import DOMAINS, Page, PageRequest, group
 from so8t.build.data.sample_lines import write_samples
 from so8t.build.data.synth import split_of
-from so8t.core.errors import DataError
-from so8t.core.files import read_json, write_bytes, write_json
+from so8t.core.errors import DataError, SourceMissing
+from so8t.core.files import read_json, sha256_file, write_bytes, write_json
 from so8t.core.progress import Progress, duration
 from so8t.core.types import Decision, Domain, Levels, Sample, canonical_json
-from so8t.decide.image_text import with_image
+from so8t.decide.image_text import level_on, with_image
 from so8t.documents.ocr import Ocr, Reading, reads_vertical
 
 SOURCE, LICENSE = "so8t multimodal", "CC0-1.0"
 MEASURED = 2  # pages that are made before the time is announced
-Read = Callable[[Path, bool], Reading]
+Read = Callable[[Path], Reading]
 
 
 def multimodal(
     folder: Path, work: Path, samples_per_domain: int, seed: int, contracts: Mapping[Domain, Mapping[str, Any]],
     policy_state: Mapping[str, Any], progress: Progress, threads: int, read: Read | None = None,
+    font: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Write the stage's files; returns its facts. `read` takes the place of OCR in tests."""
+    """Write the stage's files; returns its facts. `read` takes the place of OCR in tests; `font` that of the package.
+
+    A group whose stamp or note cannot be read is left out whole: nobody could tell its label from the text.
+    """
     vertical = reads_vertical() if read is None else True
-    requests = {domain: _requests(domain, samples_per_domain, seed, policy_state, vertical) for domain in DOMAINS}
-    pages = {r.page.id: r.page for made in requests.values() for r in made}
-    readings = make_pages(list(pages.values()), work / "pages", progress, read or Ocr(threads).read)
+    levels = _levels(policy_state)
+    every = [r for domain in DOMAINS for r in _requests(domain, samples_per_domain, seed, levels, vertical)]
+    pages = list({r.page.id: r.page for r in every}.values())
+    readings = make_pages(pages, work / "pages", progress, read or Ocr(threads).read, font)
+    unread = {r.pair for r in every if not legible(r.page, readings[r.page.id], levels)}
+    kept = [r for r in every if r.pair not in unread]
     (folder / "images").mkdir()
-    for page in pages.values():
-        _place(work / "pages" / f"{page.id}.png", folder / "images" / f"{page.id}.png")
-    for domain, made in requests.items():
-        samples = (_sample(r, readings[r.page.id], domain, contracts[domain], policy_state) for r in made)
+    for name in {r.page.id for r in kept}:
+        _place(work / "pages" / f"{name}.png", folder / "images" / f"{name}.png")
+    for domain in DOMAINS:
+        mine = (r for r in kept if r.domain is domain)
+        samples = (_sample(r, readings[r.page.id], contracts[domain], policy_state, levels) for r in mine)
         write_samples(folder / f"synthetic_{domain}.jsonl", samples)
-    facts = _facts(list(pages.values()), readings, requests)
+    facts = accuracy(pages, readings, kept, levels)
     facts["left_out"] = [] if vertical else ["vertical pages: tesseract with jpn_vert is not installed"]
+    if unread:
+        facts["left_out"].append(f"{len(every) - len(kept)} samples: stamp or note not readable")
     write_json(folder / "multimodal_report.json", facts)
     return facts
 
 
 def make_shard(
     work: Path, samples_per_domain: int, seed: int, policy_state: Mapping[str, Any], progress: Progress, threads: int,
-    shard: int, of: int,
+    shard: int, of: int, font: Path | None = None,
 ) -> int:  # fmt: skip
     """The pages number `shard`, `shard` + `of`, ... only; the stage then finds them made. Returns how many."""
-    vertical = reads_vertical()
-    made = [r.page for d in DOMAINS for r in _requests(d, samples_per_domain, seed, policy_state, vertical)]
+    vertical, levels = reads_vertical(), _levels(policy_state)
+    made = [r.page for d in DOMAINS for r in _requests(d, samples_per_domain, seed, levels, vertical)]
     mine = list({page.id: page for page in made}.values())[shard::of]
-    make_pages(mine, work / "pages", progress, Ocr(threads).read)
+    make_pages(mine, work / "pages", progress, Ocr(threads).read, font)
     return len(mine)
 
 
-def _requests(
-    domain: Domain, count: int, seed: int, policy_state: Mapping[str, Any], vertical: bool
-) -> list[PageRequest]:
+def _levels(policy_state: Mapping[str, Any]) -> Levels:
+    return Levels(tuple(policy_state.get("classification_levels", Levels().names)))
+
+
+def _requests(domain: Domain, count: int, seed: int, levels: Levels, vertical: bool) -> list[PageRequest]:
     """Thirds of each decision; what is over a multiple of three is ESCALATE, as in plan 3.2."""
-    levels = Levels(tuple(policy_state.get("classification_levels", Levels().names)))
     whole, rest = divmod(count, 3)
     made = [r for n in range(whole) for r in group(domain, n, seed, levels, vertical)]
     extra = (group(domain, n, seed, levels, vertical) for n in range(whole, whole + rest))
     return made + [r for trio in extra for r in trio if r.decision is Decision.ESCALATE]
 
 
-def make_pages(pages: list[Page], folder: Path, progress: Progress, read: Read) -> dict[str, Reading]:
-    """What was read of every page by its id; finished pages are not made again."""
+def make_pages(
+    pages: Sequence[Page], folder: Path, progress: Progress, read: Read, font: Path | None = None
+) -> dict[str, Reading]:
+    """What was read of every page by its id; finished pages are not made again.
+
+    How long a page took goes to the person and the log, not into the facts: the same run gives the same bytes.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    typeface = _typeface(font) if pages else ""
     readings: dict[str, Reading] = {}
-    missing = [page for page in pages if not _known(page, folder, readings)]
-    begin = time.monotonic()
+    missing = [page for page in pages if not _known(page, folder, typeface, readings)]
+    begin = progress.clock()
     with progress.task("pages", len(pages), "page", len(readings)) as task:
-        for number, page in enumerate(missing):
-            readings[page.id] = _make(page, folder, read)
+        for number, page in enumerate(missing, 1):
+            readings[page.id] = _make(page, folder, read, font, typeface)
             task.advance()
-            if number + 1 == MEASURED < len(missing):
-                left = duration((time.monotonic() - begin) / MEASURED * (len(missing) - MEASURED))
-                progress.say(
-                    f"      残り {len(missing) - MEASURED} 枚、約 {left}", f"      about {left} for the pages left"
-                )
+            if number == MEASURED < len(missing):
+                _announce((progress.clock() - begin) / MEASURED, len(missing) - MEASURED, progress)
+    if missing:
+        seconds = (progress.clock() - begin) / len(missing)
+        progress.say(
+            f"      {len(missing)} 枚を作った(一枚 {seconds:.2f} 秒)",
+            f"      {len(missing)} pages made ({seconds:.2f} s each)", seconds_a_page=round(seconds, 3),
+        )  # fmt: skip
     return readings
 
 
-def _known(page: Page, folder: Path, readings: dict[str, Reading]) -> bool:
+def _announce(seconds: float, left: int, progress: Progress) -> None:
+    time = duration(seconds * left)
+    ja, en = f"      残り {left} 枚、約 {time}", f"      about {time} for the {left} pages left"
+    progress.say(ja, en, seconds=round(seconds * left, 1))
+
+
+def _typeface(font: Path | None) -> str:
+    """Hash of the font file: a page in another typeface is another page. Raises SourceMissing."""
+    from so8t.build.data.multimodal.render import font_path
+
+    path = font or font_path()
+    if not path.is_file():
+        raise SourceMissing(where=path)
+    return sha256_file(path)
+
+
+def _known(page: Page, folder: Path, typeface: str, readings: dict[str, Reading]) -> bool:
     path = folder / f"{page.id}.json"
     try:
         record = read_json(path)
-        image = sha256((folder / f"{page.id}.png").read_bytes()).hexdigest()
-        if [record["page"], record["image"]] != [_digest(page), image]:
+        if [record["page"], record["image"]] != [_digest(page, typeface), sha256_file(folder / f"{page.id}.png")]:
             return False
-        readings[page.id] = Reading(**record["reading"])
+        reading = Reading(**record["reading"])
     except (DataError, OSError, KeyError, TypeError):
         return False
+    if not (isinstance(reading.text, str) and isinstance(reading.confidence, float)):
+        return False
+    readings[page.id] = reading
     return True
 
 
-def _make(page: Page, folder: Path, read: Read) -> Reading:
+def _make(page: Page, folder: Path, read: Read, font: Path | None, typeface: str) -> Reading:
     from so8t.build.data.multimodal.render import render
 
     buffer = io.BytesIO()
-    render(page).save(buffer, "PNG")
+    render(page, font).save(buffer, "PNG", compress_level=1)  # noise does not get smaller by trying harder
     image = folder / f"{page.id}.png"
     write_bytes(image, buffer.getvalue())
-    reading = read(image, page.vertical)
-    record = {"page": _digest(page), "image": sha256(buffer.getvalue()).hexdigest(), "reading": asdict(reading)}
+    reading = read(image)
+    digest = sha256(buffer.getvalue()).hexdigest()
+    record = {"page": _digest(page, typeface), "image": digest, "reading": asdict(reading)}
     write_json(folder / f"{page.id}.json", record)
     return reading
 
 
-def _digest(page: Page) -> str:
-    return sha256(canonical_json(asdict(page)).encode()).hexdigest()
+def _digest(page: Page, typeface: str) -> str:
+    return sha256(canonical_json([asdict(page), typeface]).encode()).hexdigest()
 
 
 def _place(source: Path, target: Path) -> None:
@@ -137,52 +172,18 @@ def _place(source: Path, target: Path) -> None:
 
 
 def _sample(
-    request: PageRequest, reading: Reading, domain: Domain, contract: Mapping[str, Any],
-    policy_state: Mapping[str, Any],
-) -> Sample:  # fmt: skip
+    request: PageRequest, reading: Reading, contract: Mapping[str, Any], policy_state: Mapping[str, Any], levels: Levels
+) -> Sample:
     page, decision = request.page, request.decision
+    stamp = level_on(reading.text, levels.names)
     return Sample(
         id=f"{request.pair}-{decision.lower()}", kind="request",
-        text=with_image(request.query, page.title, page.level, reading.text, reading.confidence),
-        source=SOURCE, license=LICENSE, domain=domain, split=split_of(request.family), family=request.family,
+        text=with_image(request.query, page.title, stamp, reading.text, reading.confidence),
+        source=SOURCE, license=LICENSE, domain=request.domain, split=split_of(request.family), family=request.family,
         pair=request.pair, decision=decision, response=request.response, clearance=request.clearance,
-        classification=page.level, register="敬体", attack="document_injection" if page.note else None,
-        identity_contract=contract, policy_state=policy_state, policy_ref=policy_refs(domain)[decision],
+        classification=page.level, register="敬体", attack=request.attack,
+        identity_contract=contract, policy_state=policy_state, policy_ref=policy_refs(request.domain)[decision],
         escalation_target=request.target if decision is Decision.ESCALATE else None, modality="multimodal",
         image_path=f"images/{page.id}.png", image_type=page.image_type, ocr_content=reading.text,
         safety_level=page.level,
     )  # fmt: skip
-
-
-def _facts(
-    pages: list[Page], readings: Mapping[str, Reading], requests: Mapping[Domain, list[PageRequest]]
-) -> dict[str, Any]:
-    errors: dict[str, list[float]] = defaultdict(list)
-    for page in pages:
-        error = character_error_rate("".join(page.lines), readings[page.id].text)
-        for key in ("all", "vertical" if page.vertical else "horizontal", page.noise):
-            errors[key].append(error)
-    mean = {key: round(float(np.mean(found)), 4) for key, found in sorted(errors.items())}
-    every = [r for made in requests.values() for r in made]
-    return {
-        "pages": len(pages),
-        "samples": len(every),
-        "kinds": dict(Counter(page.image_type for page in pages)),
-        "decisions": dict(Counter(r.decision.value for r in every)),
-        "scenes": dict(Counter(r.scene for r in every)),
-        "character_error_rate": mean.pop("all", None),
-        "by_layout": mean,
-        "confidence": round(float(np.mean([readings[p.id].confidence for p in pages])), 4) if pages else None,
-    }
-
-
-def character_error_rate(wanted: str, found: str) -> float:
-    """Edit distance over the length of what should stand there; width and spaces do not count."""
-    a, b = (np.array([ord(c) for c in "".join(unicodedata.normalize("NFKC", t).split())]) for t in (wanted, found))
-    row = np.arange(len(b) + 1)
-    for i, character in enumerate(a):
-        best = np.minimum(row[1:] + 1, row[:-1] + (b != character))
-        # An insertion costs one more than the place before: the running minimum of (best - place) + place.
-        line = np.concatenate([[i + 1], best]) - np.arange(len(b) + 1)
-        row = np.minimum.accumulate(line) + np.arange(len(b) + 1)
-    return float(row[-1]) / max(1, len(a))
