@@ -178,6 +178,13 @@ def test_formats_that_no_scanner_writes_stay_closed(tmp_path: Path, kind: str) -
         load_image(tmp_path / "a.png")
 
 
+def test_several_pages_in_a_file(tmp_path: Path) -> None:
+    first, second = Image.new("L", (40, 30)), Image.new("L", (40, 30), 255)
+    first.save(tmp_path / "a.tif", save_all=True, append_images=[second])
+    with pytest.raises(SourceUnreadable, match="several pages"):
+        load_image(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP", "WEBP"])
 def test_a_torn_image(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "a.png"

@@ -131,7 +131,8 @@ class Ocr:
 def load_image(path: Path) -> Image:
     """The image in grey, upright, on white. Its size is known before anything large is decoded.
 
-    Raises SourceMissing, SourceUnreadable for what is no image of FORMATS or too large, PackageMissing without Pillow.
+    Raises SourceMissing, SourceUnreadable for what is no image of FORMATS, too large or of several pages (none is to be
+    passed over in silence), PackageMissing without Pillow.
     """
     try:
         from PIL import Image
@@ -145,6 +146,8 @@ def load_image(path: Path) -> Image:
             warnings.simplefilter("ignore")  # damaged metadata, and bombs: our own limits follow
             with Image.open(path, formats=FORMATS) as opened:
                 _check_size(path, *opened.size)
+                if getattr(opened, "is_animated", False):
+                    raise SourceUnreadable(where=path, detail="several pages: one a file")
                 return _grey(opened)
     except FileNotFoundError:
         raise SourceMissing(where=path) from None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from so8t.build.data.multimodal.pages import DOMAINS, NOISES, Page, group
-from so8t.build.data.multimodal.render import NOISE, font_path, render
+from so8t.build.data.multimodal.render import NOISE, _wrapped, font_path, render
 from so8t.core.errors import PackageMissing, SourceUnreadable
 from so8t.core.types import Levels
 
@@ -56,6 +56,14 @@ def test_a_longer_page_is_larger() -> None:
     flat, long = page(), page(body=("長い文。" * 40,))
     assert pixels(long).shape[0] > pixels(flat).shape[0]
     assert pixels(dataclasses.replace(long, vertical=True)).shape[1] > pixels(page(vertical=True)).shape[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [("", []), ("ああ", ["ああ"]), ("ああい", ["ああ", "い"]), ("ああ。", ["ああ。"]), ("ああ。い", ["ああ。", "い"])],
+)
+def test_lines_end_with_their_full_stop(text: str, lines: list[str]) -> None:
+    assert _wrapped(text, 2) == lines
 
 
 def test_another_font(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

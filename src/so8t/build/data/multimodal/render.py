@@ -21,6 +21,7 @@ SHADE = 17  # grey levels apart: 16 shades, as document scanners give them, are 
 GRAIN = np.float32(6.0)  # standard deviation of a scanner's noise, in grey levels
 # strength of (skew in degrees, blur radius in pixels, speckles per thousand pixels, contrast)
 NOISE = {"clean": (0.0, 0.0, 0.0, 1.0), "light": (0.8, 0.5, 0.6, 0.85), "heavy": (1.8, 0.8, 2.0, 0.65)}
+_HANGING = frozenset("。、")
 _SMALL = frozenset("ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ")
 _UPRIGHT = str.maketrans("、。ー「」【】()（）:：", "︑︒｜﹁﹂︻︼︵︶︵︶︓︓")
 
@@ -53,7 +54,13 @@ def _face(path: str) -> ImageFont.FreeTypeFont:
 
 
 def _wrapped(text: str, length: int) -> list[str]:
-    return [text[i : i + length] for i in range(0, len(text), length)]
+    """A line ends after `length` characters; a full stop or comma hangs over its end (JIS X 4051)."""
+    lines = []
+    while text:
+        end = length + 1 if text[length : length + 1] in _HANGING else length
+        lines.append(text[:end])
+        text = text[end:]
+    return lines
 
 
 def _horizontal(page: Page, face: ImageFont.FreeTypeFont) -> Image.Image:
