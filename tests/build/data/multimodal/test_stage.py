@@ -81,6 +81,18 @@ def test_samples_images_and_facts(tmp_path: Path, silent: Progress) -> None:
     assert images == {Path(str(s.image_path)).name for s in samples} and len(images) == facts["pages"]
 
 
+def test_only_what_has_an_image_hashes_one(tmp_path: Path, silent: Progress) -> None:
+    """A text's hash is what it was before there were images; an image's depends on all that is said of it."""
+    run(tmp_path, silent, Reader(), count=1)
+    sample = load_samples(sorted((tmp_path / "out").glob("synthetic_*.jsonl")))[0]
+    fields = ("modality", "image_path", "image_type", "ocr_content", "safety_level")
+    assert set(fields) <= set(sample.content()) and sample.safety_level == sample.classification
+    for name in fields:
+        assert dataclasses.replace(sample, **{name: "x"}).sha256 != sample.sha256
+    plain = dataclasses.replace(sample, **dict.fromkeys(fields))
+    assert not set(fields) & set(plain.content()) and not set(fields) & set(plain.to_json())
+
+
 def test_the_same_files_whatever_happened_before(tmp_path: Path, silent: Progress) -> None:
     first = run(tmp_path, silent, Reader())
     second = run(tmp_path, silent, Reader(), name="again")
