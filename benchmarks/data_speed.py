@@ -34,7 +34,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 LENGTH = 900
 WHOLE = 4000  # characters: no document is split, as HojiChar splits none
 HOJICHAR = """
-import sys, time, hojichar
+import sys, time, importlib.metadata, hojichar
 from hojichar import Compose, document_filters as F
 adult = [F.DiscardAdultContentJa()] if sys.argv[3] == "adult" else []
 chain = Compose([F.JSONLoader(key="text"), F.DocumentNormalizer(), F.DocumentLengthFilter(min_doc_len=100,
@@ -45,7 +45,7 @@ with open(sys.argv[1], encoding="utf-8") as f, open(sys.argv[2], "w", encoding="
     for line in f:
         if text := chain(line):
             out.write(text + "\\n")
-print(time.perf_counter() - begin, time.process_time() - cpu, getattr(hojichar, "__version__", "?"))
+print(time.perf_counter() - begin, time.process_time() - cpu, importlib.metadata.version("hojichar"))
 """
 
 
