@@ -48,7 +48,8 @@ def _counts(listed: Any) -> Counts:
         if isinstance(row, Sequence) and len(row) == 4:
             clearance, classification, decision = (NONE if v is None else str(v) for v in row[:3])
             counts[clearance, classification, decision] += whole(row[3])
-    return {pair: tuple(counts[(*pair, d)] for d in DECISION_WORDS) for pair in {(a, b) for a, b, _ in counts}}
+    pairs = sorted({(a, b) for a, b, _ in counts})  # a set has another order in every process; the report has not
+    return {pair: tuple(counts[(*pair, d)] for d in DECISION_WORDS) for pair in pairs}
 
 
 def _plot(rows: Sequence[str], columns: Sequence[str], counts: Counts, first: str) -> Markup:
