@@ -153,8 +153,35 @@ class CheckpointConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuConfig:
+    """Degrees Celsius of the card (plan 6.2): warn, pause until it is down to `resume`. `seconds` between readings."""
+
+    warn: float = 75.0
+    pause: float = 80.0
+    resume: float = 70.0
+    seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryConfig:
+    """What training does by itself when it goes wrong (plan 8.3, SPEC T5).
+
+    A loss that is not a number, or above `spike` times the median of the last `window` steps, rolls back to the last
+    checkpoint with half the rate; after `retries` of these it gives up. `window` is also what advice looks at.
+    """
+
+    retries: int = 3
+    spike: float = 3.0
+    window: int = 50
+
+
+@dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """Plan chapter 4."""
+    """Plan chapter 4.
+
+    packing: fill rows of maximum_tokens with several samples. precision: of the frozen base ("auto" = bf16 on a card
+    that has it, else fp32). sharding: "full" = FSDP, the base split over the processes of a torchrun.
+    """
 
     epochs: float = 3.0
     batch_size: int = 2
@@ -171,7 +198,12 @@ class TrainConfig:
     label_weight: float = 1.0
     text_share: float = 0.33
     written_repeats: int = 1
+    packing: bool = False
     quantization: Literal["none", "int8", "nf4"] = "none"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    attention: Literal["auto", "flash", "sdpa", "eager"] = "auto"
+    optimizer: Literal["auto", "adamw", "paged_adamw_8bit"] = "auto"
+    sharding: Literal["none", "full"] = "none"
     gradient_checkpointing: bool = False
     seed: int = 8
     validation_samples: int = 200
@@ -181,6 +213,8 @@ class TrainConfig:
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     swa: SwaConfig = field(default_factory=SwaConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    gpu: GpuConfig = field(default_factory=GpuConfig)
+    recovery: RecoveryConfig = field(default_factory=RecoveryConfig)
 
 
 @dataclass(frozen=True, slots=True)

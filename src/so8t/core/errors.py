@@ -4,7 +4,7 @@ So8tError
 |- UsageError            2   ConfigKeyUnknown ConfigValueInvalid ConfigUnreadable ProfileUnknown
 |- DataError             3   SourceMissing SourceEmpty SourceUnreadable RecordInvalid ValidationFailed LevelUnknown
 |- RunError              4   ConfigChanged RunBusy StageMissing StageBroken
-|- ResourceError         5   DiskFull MemoryShort
+|- ResourceError         5   DiskFull MemoryShort DeviceLost
 |- ModelError            6   TargetMissing BaseUnusable TrainingDiverged CheckpointBroken
 |- ProofError            7   BurnInFailed GgufInvalid ParityFailed
 |- BundleError           8   BundleBroken SignatureInvalid BundleUnproven
@@ -173,6 +173,13 @@ class MemoryShort(ResourceError):
     code = "S02"
     ja, en = "メモリが足りません", "out of memory"
     next_ja, next_en = "so8t plan で収まる設定を選んでください", "choose a fitting profile with so8t plan"
+
+
+class DeviceLost(ResourceError):
+    code = "S03"
+    ja, en = "GPU が応答しません", "the GPU does not answer"
+    next_ja = "so8t doctor でドライバを確かめ、機械を再起動し、同じコマンドで続きから再開してください"
+    next_en = "check the driver with so8t doctor, restart the machine, and start the same command again"
 
 
 class ModelError(So8tError):
