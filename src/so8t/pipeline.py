@@ -7,13 +7,14 @@ import hashlib
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from so8t.core.config import Config
-from so8t.core.errors import ConfigChanged, DiskFull, MemoryShort, RunBusy
+from so8t.core.config import Config, TrainConfig
+from so8t.core.errors import ConfigChanged, DiskFull, MemoryShort, RunBusy, UsageError
 from so8t.core.files import fresh_folder
+from so8t.core.launch import launched
 from so8t.core.packaged import policy_text
 from so8t.core.progress import Progress
 from so8t.core.run import STAGES, Manifest, Run, StageContext, code_digest, stage_config
@@ -33,6 +34,8 @@ class Stage:
 
 # What the tiny base shares with training: which requests, how often, how long, in which order.
 TRAINING_DATA = ("train.seed", "train.maximum_tokens", "train.text_share", "train.written_repeats")
+# How often to save and when a card is too hot are no part of what is learned: they may change on the way.
+TRAINING = tuple(f"train.{f.name}" for f in fields(TrainConfig) if f.name not in ("checkpoint", "gpu", "sharding"))
 # Set-up has 120 s of the 600; the rest is spent here (issue "The main job").
 STAGE_TABLE: dict[str, Stage] = {
     s.name: s
@@ -42,7 +45,7 @@ STAGE_TABLE: dict[str, Stage] = {
         Stage("multimodal", ("multimodal", "prove.policy"), (), 30),
         Stage("validate", ("validate",), ("collect", "synth", "multimodal"), 15),
         Stage("base", ("base", "prompt", *TRAINING_DATA), ("validate",), 120),
-        Stage("train", ("train", "prompt"), ("validate", "base"), 120),
+        Stage("train", (*TRAINING, "prompt"), ("validate", "base"), 120),
         Stage("burnin", ("burnin",), ("validate", "base", "train"), 15),
         Stage("export", ("export", "prompt", "prove.policy", "prove.deploy"), ("collect", "validate", "burnin"), 30),
         Stage("prove", ("prove",), ("validate", "export"), 90),
@@ -62,6 +65,10 @@ def step(name: str) -> Step:
         from so8t.operate.demo import run_demo
 
         return run_demo
+    if name == "train":
+        from so8t.build.train.stage import run_train
+
+        return run_train
     from so8t.build import steps
 
     found: Step = getattr(steps, f"run_{name}")
@@ -76,6 +83,7 @@ class Pipeline:
     config: Config
     progress: Progress
     accept_change: bool = False
+    resume_from: Path | None = None
     done_before: set[str] = field(default_factory=set)
 
     def start(self, to: str = STAGES[-1], only: str = "") -> list[Manifest]:
@@ -86,6 +94,10 @@ class Pipeline:
         from filelock import FileLock, Timeout
 
         names = (only,) if only else STAGES[: STAGES.index(to) + 1]
+        if launched().processes > 1 and names != ("train",):
+            raise UsageError(detail="torchrun -m so8t train")
+        if launched().rank:
+            return self._follow(names[0])
         self.run.folder.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self.run.folder / ".lock", timeout=0):
@@ -93,6 +105,16 @@ class Pipeline:
                 return [self._make(name) for name in names]
         except Timeout:
             raise RunBusy(where=self.run.folder) from None
+
+    def _follow(self, name: str) -> list[Manifest]:
+        """As one of several processes: the first one decides, verifies and writes, this one only takes part."""
+        stage = STAGE_TABLE[name]
+        for needed in stage.inputs:
+            self.run.require(needed)
+        changed = self.run.config_changes(name, self._settings(name))
+        if self._finished(stage) is None or changed or self.resume_from:
+            step(name)(StageContext(self.run, self.config, name, self.progress, [], self.resume_from))
+        return []
 
     def _refuse_changes(self, names: tuple[str, ...]) -> None:
         changes: list[str] = []
@@ -122,23 +144,32 @@ class Pipeline:
         stage = STAGE_TABLE[name]
         for needed in stage.inputs:
             self.run.verify(needed)
-        inputs = {n: m.digest for n in stage.inputs if (m := self.run.manifest(n))}
-        old = self.run.manifest(name)
-        number = STAGES.index(name) + 1
-        if old is not None and old.done and dict(old.inputs) == inputs and self.run.stage(name).is_dir():
+        inputs, old, number = self._inputs(stage), self.run.manifest(name), STAGES.index(name) + 1
+        finished = self._finished(stage)
+        if finished is not None and not (name == "train" and self.resume_from):
             self.run.verify(name)
             self.done_before.add(name)
             self.progress.say(f"[{number}/{len(STAGES)}] {name}: 済み", f"[{number}/{len(STAGES)}] {name}: done before")
-            return old
+            return finished
         if old is not None and dict(old.inputs) != inputs:
             fresh_folder(self.run.work(name))  # checkpoints made from other inputs are worth nothing
         return self._do(stage, number, inputs)
+
+    def _inputs(self, stage: Stage) -> dict[str, str]:
+        return {n: m.digest for n in stage.inputs if (m := self.run.manifest(n))}
+
+    def _finished(self, stage: Stage) -> Manifest | None:
+        """The manifest of a stage that was made from just these inputs and whose folder is there."""
+        old = self.run.manifest(stage.name)
+        if old is None or not old.done or dict(old.inputs) != self._inputs(stage):
+            return None
+        return old if self.run.stage(stage.name).is_dir() else None
 
     def _do(self, stage: Stage, number: int, inputs: dict[str, str]) -> Manifest:
         manifest = Manifest(stage.name, "running", self._settings(stage.name), inputs, code_digest())
         self.run.write(manifest)
         fresh_folder(self.run.stage(stage.name))
-        context = StageContext(self.run, self.config, stage.name, self.progress, manifest.adjustments)
+        context = StageContext(self.run, self.config, stage.name, self.progress, manifest.adjustments, self.resume_from)
         begin = time.monotonic()
         with self.progress.stage(stage.name, number, len(STAGES)):
             try:

@@ -192,7 +192,7 @@ def phi4(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def burned(phi4: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Phi-4-mini-shaped model as burn-in leaves it: fp32, saved by transformers 5 in its own spelling."""
-    from so8t.build.model.base import load_causal, load_tokenizer
+    from so8t.build.model.loading import load_causal, load_tokenizer
 
     folder = tmp_path_factory.mktemp("burned")
     load_causal(phi4, torch.float32).save_pretrained(folder)

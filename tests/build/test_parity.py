@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from so8t.ask.hf import HuggingFace
-from so8t.build.model.base import load_causal, load_tokenizer
+from so8t.build.model.loading import load_causal, load_tokenizer
 from so8t.build.parity import ODD, Parity, _continuation, compare, odd_strings
 
 REAL = [

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import random
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from so8t.ask.hf import HuggingFace
 from so8t.build import burnin, gguf, parity
@@ -22,16 +21,19 @@ from so8t.build.data.synth import generate
 from so8t.build.data.synth_report import report
 from so8t.build.data.validate import validate
 from so8t.build.data.written import load_written
-from so8t.build.model.attach import GatedModel, attach
-from so8t.build.model.base import instruct, load_causal, load_tokenizer, pretrain
+from so8t.build.model import given_base
+from so8t.build.model.attach import attach
+from so8t.build.model.base import instruct, pretrain
+from so8t.build.model.loading import load_causal, load_tokenizer
 from so8t.build.model.tokenizer import CHAT_TEMPLATE, chat_format
 from so8t.build.quantise import quantise
-from so8t.build.train.dataset import Encoded, encode, sample_prompt
+from so8t.build.train.dataset import encode, sample_prompt
+from so8t.build.train.samples import WRITTEN, training_samples
+from so8t.build.train.stage import base_folder
 from so8t.build.train.swa import copy_into
-from so8t.build.train.trainer import Trainer
 from so8t.core.config import Config
-from so8t.core.errors import BurnInFailed, PackageMissing, ParityFailed
-from so8t.core.files import fresh_folder, hash_folder, read_json, write_json, write_jsonl, write_text
+from so8t.core.errors import BurnInFailed, ParityFailed
+from so8t.core.files import fresh_folder, read_json, write_json, write_jsonl, write_text
 from so8t.core.packaged import policy_text
 from so8t.core.run import StageContext
 from so8t.core.types import Domain, Sample, Split
@@ -41,7 +43,6 @@ from so8t.judge.precedent import Case
 from so8t.judge.triple import POLICY, PRECEDENTS, PROMPT
 
 WORTH_PROCESSES = 20_000  # requests; making fewer takes less time than starting a process
-WRITTEN = "so8t written requests"  # how the source of a hand-written request begins
 
 
 def policy_of(config: Config) -> Policy:
@@ -99,15 +100,12 @@ def run_validate(ctx: StageContext) -> dict[str, Any]:
 
 
 def run_base(ctx: StageContext) -> dict[str, Any]:
-    """The model to adapt: named and hashed where it lies, or pre-trained here."""
+    """The model to adapt: a folder as it lies, a GGUF converted into the run, or pre-trained here."""
     base = ctx.config.base
-    if base.path:
-        folder = Path(base.path).expanduser().resolve()
-        load_tokenizer(folder)
-        write_json(ctx.folder / "base.json", {"path": str(folder), "files": hash_folder(folder)})
-        return {"base": folder.name} | model_facts(read_json(folder / "config.json"))
     torch.set_num_threads(ctx.config.threads)
-    train, _ = training_samples(ctx)
+    if base.path or base.package:
+        return given_base.take(base, ctx.folder, ctx.work, ctx.progress)
+    train, _ = training_samples(ctx.input("validate"), ctx.config.train)
     style, chat, seed = ctx.config.prompt.style, ChatFormat(CHAT_TEMPLATE), ctx.config.train.seed
     samples = load_samples([split_file(ctx.input("validate"), Split.TRAIN)])
     model, tokenizer, facts = pretrain([plain_text(s, style, chat) for s in samples], base, seed, ctx.progress)
@@ -138,89 +136,6 @@ def model_facts(config: dict[str, Any]) -> dict[str, Any]:
     return {
         "layers": config["num_hidden_layers"], "hidden_size": config["hidden_size"], "vocab_size": config["vocab_size"],
     }  # fmt: skip
-
-
-def base_folder(ctx: StageContext) -> Path:
-    folder = ctx.input("base")
-    return folder / str(read_json(folder / "base.json")["path"])  # an absolute path stays what it is
-
-
-def run_train(ctx: StageContext) -> dict[str, Any]:
-    """LoRA + rotations on the frozen base; the adapter is the output, checkpoints stay in the work folder."""
-    config = ctx.config.train
-    torch.set_num_threads(ctx.config.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    folder = base_folder(ctx)
-    tokenizer, chat = load_tokenizer(folder), chat_format(folder)
-    model = load_gated(ctx, folder, device)
-
-    def encoded(samples: list[Sample]) -> list[Encoded]:
-        style, limit, weight = ctx.config.prompt.style, config.maximum_tokens, config.label_weight
-        return [encode(s, tokenizer, chat, style, limit, weight) for s in samples]
-
-    train, validation = training_samples(ctx)
-    trainer = Trainer(
-        model, encoded(train), encoded(validation), config, tokenizer.pad_token_id, ctx.work, ctx.progress, device
-    )
-    facts = trainer.run()
-    parameters = model.parameters()
-    save_file({n: p.detach().cpu().contiguous() for n, p in parameters.items()}, ctx.folder / "adapter.safetensors")
-    shutil.copyfile(ctx.work / "history.jsonl", ctx.folder / "history.jsonl")
-    lora = sum(p.numel() for n, p in parameters.items() if "lora_" in n)
-    gates = parameters["rotations.skew"].numel() if "rotations.skew" in parameters else 0
-    return facts | {"lora_parameters": lora, "gate_parameters": gates, "samples": len(train), "device": device.type}
-
-
-def load_gated(ctx: StageContext, folder: Path, device: torch.device) -> GatedModel:
-    """The base with LoRA and gates attached, quantised only where the device can."""
-    config = ctx.config.train
-    quantization = config.quantization
-    if quantization != "none" and device.type != "cuda":
-        ctx.adjust(
-            f"{quantization} には CUDA が要るため fp32 で学習します", f"{quantization} needs CUDA: training in fp32"
-        )
-        quantization = "none"
-    if quantization != "none" and importlib.util.find_spec("bitsandbytes") is None:
-        raise PackageMissing(detail='bitsandbytes: pip install "so8t[gpu]"')
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    model = load_causal(folder, dtype, quantization)
-    for name in ("attention_dropout", "resid_pdrop", "embd_pdrop"):
-        if hasattr(model.config, name):
-            setattr(model.config, name, config.dropout)
-    set_dropout(model, config.dropout)
-    if quantization == "none":
-        model.to(device)
-    model.requires_grad_(False)
-    if config.gradient_checkpointing:
-        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
-        model.enable_input_require_grads()
-    torch.manual_seed(config.seed)  # LoRA's starting values
-    return attach(model, config.lora, config.gate)
-
-
-def set_dropout(model: Any, p: float) -> None:
-    """Modules read the rates when they are made; these are already made."""
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = p
-        elif hasattr(module, "attention_dropout"):
-            module.attention_dropout = p
-
-
-def training_samples(ctx: StageContext) -> tuple[list[Sample], list[Sample]]:
-    """(train, validation): requests, the written ones repeated, with the configured share of plain text."""
-    config, folder = ctx.config.train, ctx.input("validate")
-    samples = load_samples([split_file(folder, Split.TRAIN)])
-    requests = [s for s in samples if s.kind == "request"]
-    written = [s for s in requests if s.source.startswith(WRITTEN)]
-    train = requests + written * (config.written_repeats - 1)
-    texts = [s for s in samples if s.kind == "text"]
-    generator = random.Random(config.seed)
-    wanted = round(len(train) * config.text_share / max(1e-9, 1 - config.text_share))
-    train += generator.sample(texts, min(wanted, len(texts)))
-    held = [s for s in load_samples([split_file(folder, Split.VALIDATION)]) if s.source.startswith(WRITTEN)]
-    generator.shuffle(held)
-    return train, held[: config.validation_samples]
 
 
 def run_burnin(ctx: StageContext) -> dict[str, Any]:

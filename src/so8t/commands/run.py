@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
 
 from so8t.core.config import Config, load_config
 from so8t.core.errors import UsageError
+from so8t.core.launch import launched
 from so8t.core.progress import Progress
 from so8t.core.run import STAGES, Manifest, Run
 from so8t.pipeline import Pipeline, budget_rows
@@ -37,7 +39,9 @@ def stage(options: argparse.Namespace) -> int:
 
         return collect_shards(options) if options.stage == "collect" else multimodal_shard(options)
     pipeline = _pipeline(options)
-    _report(pipeline, pipeline.start(only=options.stage), options)
+    manifests = pipeline.start(only=options.stage)
+    if not launched().rank:  # of several processes the first one speaks
+        _report(pipeline, manifests, options)
     return 0
 
 
@@ -45,7 +49,8 @@ def _pipeline(options: argparse.Namespace) -> Pipeline:
     config = load_config(options.profile, options.config)
     run_ = Run(options.runs / (options.name or config.profile))
     run_.folder.mkdir(parents=True, exist_ok=True)
-    return Pipeline(run_, config, Progress(run_.log, lang=options.lang), options.accept_change)
+    progress = Progress(stream=io.StringIO()) if launched().rank else Progress(run_.log, lang=options.lang)
+    return Pipeline(run_, config, progress, options.accept_change, getattr(options, "from_checkpoint", None))
 
 
 def _agreed(config: Config, lang: str) -> bool:

@@ -77,13 +77,17 @@ class PromptConfig:
 
 @dataclass(frozen=True, slots=True)
 class BaseConfig:
-    """The model to adapt: `path` = a local folder, or "" = pre-train a tiny one of the shape given here.
+    """The model to adapt: `path` = a local folder or .gguf file, `package` = an installed Python package that carries a
+    GGUF file, neither = pre-train a tiny one of the shape given here. `sha256` pins the GGUF, and must for a package.
 
     `steps` of `batch_tokens` are plain language modelling; then all weights learn the decisions of the training
     requests for `instruct_epochs`: a frozen base that knows no words leaves LoRA nothing to turn (decision 0003).
     """
 
     path: str = ""
+    package: str = ""
+    sha256: str = ""
+    accept_terms: bool = False
     vocab_size: int = 4096
     hidden_size: int = 256
     intermediate_size: int = 768

@@ -1,7 +1,7 @@
 """The error tree. Each class says what happened and what to do next, in Japanese and English.
 
 So8tError
-|- UsageError            2   ConfigKeyUnknown ConfigValueInvalid ConfigUnreadable ProfileUnknown
+|- UsageError            2   ConfigKeyUnknown ConfigValueInvalid ConfigUnreadable ProfileUnknown TermsNotAccepted
 |- DataError             3   SourceMissing SourceEmpty SourceUnreadable RecordInvalid ValidationFailed LevelUnknown
 |- RunError              4   ConfigChanged RunBusy StageMissing StageBroken
 |- ResourceError         5   DiskFull MemoryShort DeviceLost
@@ -81,6 +81,13 @@ class ProfileUnknown(UsageError):
     code = "U04"
     ja, en = "そのプロファイルはありません", "unknown profile"
     next_ja, next_en = "一覧から選んでください", "choose one from the list"
+
+
+class TermsNotAccepted(UsageError):
+    code = "U05"
+    ja, en = "モデルの利用規約への同意がありません", "the model's terms are not accepted"
+    next_ja = "規約を読み、同意するなら so8t.toml の [base] に accept_terms = true と書いてください"
+    next_en = "read them, and if you agree set accept_terms = true under [base] in so8t.toml"
 
 
 class DataError(So8tError):
@@ -200,8 +207,8 @@ class BaseUnusable(ModelError):
     code = "M02"
     ja, en = "土台のモデルを使えません", "the base model cannot be used"
     next_ja, next_en = (
-        "base.path に config.json と safetensors のあるフォルダを",
-        "point base.path at a safetensors folder",
+        "base.path にデコーダのフォルダ(config.json と safetensors)か .gguf ファイルを",
+        "point base.path at the safetensors folder or .gguf file of a decoder",
     )
 
 

@@ -18,6 +18,17 @@ MAX_LINE_BYTES = 4 << 20
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
 
 
+def is_disk_full(error: BaseException | None) -> bool:
+    """Also behind a library's own error: torch chains the system's, safetensors puts it into words."""
+    while error is not None:
+        if isinstance(error, DiskFull) or (isinstance(error, OSError) and error.errno in _NO_SPACE):
+            return True
+        if "No space left on device" in str(error) or "not enough space on the disk" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename durable. Windows has no folder handles to sync; there the rename itself is journalled."""
     if os.name == "nt":
@@ -144,10 +155,13 @@ def fresh_folder(folder: Path) -> Path:
 
 
 def commit_folder(partial: Path, final: Path) -> None:
-    """Make a folder written under another name appear whole: fsync every file, then one rename."""
-    for file in (p for p in partial.rglob("*") if p.is_file()):
-        with file.open("rb+") as f:
-            os.fsync(f.fileno())
+    """Make a folder written under another name appear whole: fsync all that is in it, then one rename."""
+    for path in (*partial.rglob("*"), partial):
+        if path.is_file():
+            with path.open("rb+") as f:
+                os.fsync(f.fileno())
+        else:
+            sync_folder(path)
     if final.exists():
         shutil.rmtree(final)
     os.replace(partial, final)

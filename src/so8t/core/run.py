@@ -139,6 +139,7 @@ class StageContext:
     stage: str
     progress: Progress
     adjustments: list[str] = field(default_factory=list)
+    resume_from: Path | None = None  # a checkpoint of the training to go back to
 
     @property
     def folder(self) -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -11,21 +13,48 @@ from jinja2 import Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from so8t.core.errors import BackendProtocol
-from so8t.core.text import clean
+from so8t.core.text import clean, nfkc
 from so8t.core.types import DECISIONS, Decision
 
 UNKNOWN_LEVEL = "不明"
 Style = Literal["compact", "full"]
 Message = dict[str, str]
+# How Phi, Llama, Qwen, Gemma and Mistral spell turns, tools and the ends of a text. "<|" and "|>" alone are most.
+MARKERS = (
+    r"<\||\|>|</?s>|</?(?:bos|eos|pad|unk|mask|cls|sep|eod)>|<</?SYS>>|<unused\d+>"
+    r"|<(?:start|end)_of_(?:turn|image|audio|text|utterance)>|<im_(?:start|end|sep)>|<(?:begin|end)_?of_?text>"
+    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS|TOOL_CONTENT|ARGS|THINK|IMG|PREFIX|MIDDLE|SUFFIX)\]"
+    r"|\[(?:PAD|UNK|CLS|SEP|MASK|BOS|EOS|EOT|multimodal)\]"
+)
+# Brackets that look the same to a reader and that no normal form turns back (full-width ones would be, by NFKC).
+_BRACKETS = str.maketrans("<>[]", "〈〉〔〕")
+_INSTEAD = "・"  # for the first character of a marker that has no brackets
+_SUBSTITUTIONS = 4  # rounds of the above; after that a marker's first character is left out, so that it ends
 
 
 @dataclass(frozen=True, slots=True)
 class ChatFormat:
-    """A tokenizer's own chat template with its special tokens."""
+    """A tokenizer's own chat template, and the special tokens that no text from outside may spell.
+
+    `special` need not repeat what MARKERS covers.
+    """
 
     template: str
     bos_token: str = ""
     eos_token: str = ""
+    special: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ChatFormat:
+        """From a bundle's prompt file; one made before there was `special` has none."""
+        special = tuple(str(token) for token in values.get("special", ()))
+        return cls(values["template"], values["bos_token"], values["eos_token"], special)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "template": self.template, "bos_token": self.bos_token, "eos_token": self.eos_token,
+            "special": list(self.special),
+        }  # fmt: skip
 
     def render(self, messages: Sequence[Message], *, reply: bool) -> str:
         """Text of a conversation; with `reply` it ends where the assistant begins."""
@@ -64,18 +93,59 @@ def _refuse(message: str) -> None:
     raise BackendProtocol(detail=f"chat template: {message}")
 
 
-def neutralise(text: str) -> str:
-    """Break control-token spellings such as <|end|>, so that nobody can write turns of the conversation himself."""
-    return clean(text).replace("<|", "＜|").replace("|>", "|＞")
+@cache
+def markers(special: tuple[str, ...] = ()) -> re.Pattern[str]:
+    """What neutralise breaks: MARKERS and these tokens. Blank tokens are ordinary text and stay out."""
+    named = sorted({re.escape(token) for token in special if token.strip()}, key=len, reverse=True)
+    return re.compile("|".join([*named, MARKERS]))
 
 
-def messages(prompt: Prompt, style: Style) -> list[Message]:
-    """The conversation up to the assistant's turn."""
-    level = prompt.classification or UNKNOWN_LEVEL
-    user = f"権限:{neutralise(prompt.clearance)} 区分:{neutralise(level)}\n{neutralise(prompt.query)}"
+def neutralise(text: str, special: tuple[str, ...] = ()) -> str:
+    """Break the spellings of control tokens, so that nobody can write turns of the conversation himself.
+
+    No marker is left in the text nor in its NFKC form, which is what some tokenizers read. Text without any is
+    only cleaned.
+    """
+    text, pattern = clean(text), markers(special)
+    for turn in itertools.count():
+        if not (pattern.search(text) or pattern.search(nfkc(text))):
+            break
+        text = clean(_break(text, pattern, _broken if turn < _SUBSTITUTIONS else _beheaded))
+    return text
+
+
+def _break(text: str, pattern: re.Pattern[str], broken: Callable[[str], str]) -> str:
+    """One pass over the markers of a text, or over those that only appear in the NFKC form of its characters."""
+    if pattern.search(text):
+        return pattern.sub(lambda m: broken(m.group()), text)
+    folded = "".join(nfkc(c)[:1] or c for c in text)  # one character each, so that places stay places
+    if not (spans := [m.span() for m in pattern.finditer(folded)]):
+        return nfkc(text)
+    parts, end = [], 0
+    for begin, stop in spans:
+        parts += [text[end:begin], broken(folded[begin:stop])]
+        end = stop
+    return "".join([*parts, text[end:]])
+
+
+def _broken(marker: str) -> str:
+    made = marker.translate(_BRACKETS)
+    return made if made != marker else _INSTEAD + marker[1:]
+
+
+def _beheaded(marker: str) -> str:
+    return marker[1:]
+
+
+def messages(prompt: Prompt, style: Style, special: tuple[str, ...] = ()) -> list[Message]:
+    """The conversation up to the assistant's turn; what is not the template's own spells none of `special`."""
+    clearance, level, query = (
+        neutralise(part, special) for part in (prompt.clearance, prompt.classification or UNKNOWN_LEVEL, prompt.query)
+    )
+    user = f"権限:{clearance} 区分:{level}\n{query}"
     if style == "compact":
         return [{"role": "user", "content": user}]
-    return [{"role": "system", "content": _system(prompt)}, {"role": "user", "content": user}]
+    return [{"role": "system", "content": neutralise(_system(prompt), special)}, {"role": "user", "content": user}]
 
 
 def _system(prompt: Prompt) -> str:
@@ -97,7 +167,7 @@ def _system(prompt: Prompt) -> str:
 
 def decision_prompt(prompt: Prompt, style: Style, chat: ChatFormat) -> str:
     """Text whose next token is the decision."""
-    return chat.render(messages(prompt, style), reply=True)
+    return chat.render(messages(prompt, style, chat.special), reply=True)
 
 
 def answer_prompt(prompt: Prompt, style: Style, chat: ChatFormat, decision: Decision) -> str:
@@ -107,9 +177,9 @@ def answer_prompt(prompt: Prompt, style: Style, chat: ChatFormat, decision: Deci
 
 def training_text(prompt: Prompt, style: Style, chat: ChatFormat, decision: Decision, response: str) -> tuple[str, str]:
     """(prompt, completion): the completion ends as the template ends an assistant's turn."""
-    conversation = messages(prompt, style)
+    conversation = messages(prompt, style, chat.special)
     head = chat.render(conversation, reply=True)
-    reply = {"role": "assistant", "content": f"{decision}\n{neutralise(response)}"}
+    reply = {"role": "assistant", "content": f"{decision}\n{neutralise(response, chat.special)}"}
     whole = chat.render([*conversation, reply], reply=False)
     if not whole.startswith(head):
         raise BackendProtocol(detail="chat template: the prompt is not a prefix of the conversation")

@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from so8t.build.model.base import load_causal, load_tokenizer, pretrain, tiny_config
+from so8t.build.model.base import pretrain, tiny_config
+from so8t.build.model.loading import load_causal, load_tokenizer
 from so8t.build.model.tokenizer import SPECIAL, chat_format, train_tokenizer
 from so8t.core.config import BaseConfig
 from so8t.core.errors import BaseUnusable

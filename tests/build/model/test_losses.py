@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from so8t.build.model import losses
+from so8t.build.model import shape
 from so8t.build.model.losses import IGNORE, shift, smoothed_cross_entropy
 
 VOCABULARY, FEATURES = 11, 6
@@ -77,12 +78,13 @@ def gradients(
     return value.detach(), leaf.grad, head.weight.grad.clone()
 
 
-@pytest.mark.parametrize("chunk", [1, 5, 16, 17, 1000])
+@pytest.mark.parametrize("chunk", [16, 17, 40, 1000])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_chunks_change_nothing(head: nn.Linear, monkeypatch: pytest.MonkeyPatch, chunk: int, weighted: bool) -> None:
-    hidden, labels = states(17)
-    weights = torch.linspace(0, 2, 17) if weighted else None
-    monkeypatch.setattr(losses, "CHUNK", chunk)
+    hidden, labels = states(50)
+    weights = torch.linspace(0, 2, 50) if weighted else None
+    monkeypatch.setattr(shape, "CHUNK_LOGITS", chunk * VOCABULARY)
+    assert shape.chunk_tokens(VOCABULARY) == chunk
     ours = gradients(lambda h, m: smoothed_cross_entropy(h, labels, m, 0.1, weights), hidden, head)
 
     def whole(h: Tensor, m: nn.Linear) -> Tensor:
@@ -95,12 +97,12 @@ def test_chunks_change_nothing(head: nn.Linear, monkeypatch: pytest.MonkeyPatch,
 
 def test_logits_of_one_chunk_only_are_alive(head: nn.Linear, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of tokens x vocabulary is kept for the backward pass."""
-    monkeypatch.setattr(losses, "CHUNK", 8)
+    monkeypatch.setattr(shape, "CHUNK_LOGITS", 16 * VOCABULARY)
     hidden, labels = states(64)
     saved: list[int] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t.numel()) or t, lambda t: t):
         smoothed_cross_entropy(hidden.requires_grad_(), labels, head, 0.1)
-    assert all(n <= 8 * VOCABULARY for n in saved)
+    assert saved == [64 * FEATURES, VOCABULARY * FEATURES]  # the two gradients, the head being trained
     assert sum(saved) < 64 * VOCABULARY
 
 
@@ -134,3 +136,41 @@ def test_bf16_states_give_an_fp32_loss(head: nn.Linear) -> None:
     hidden, labels = states(5)
     loss = smoothed_cross_entropy(hidden.bfloat16(), labels, head.bfloat16(), 0.1)
     assert loss.dtype == torch.float32
+
+
+@pytest.mark.parametrize("softcap", [0.0, 2.0, 30.0])
+@pytest.mark.parametrize("bias", [False, True])
+def test_gradients_against_fp64_autograd(softcap: float, bias: bool) -> None:
+    """Soft caps (Gemma 2), biases, weights and smoothing at once, down to the last parameter."""
+    torch.manual_seed(2)
+    head = nn.Linear(FEATURES, VOCABULARY, bias=bias)
+    hidden, labels = states(23)
+    weights = torch.linspace(0.5, 3, 23)
+    leaf = (hidden * 4).requires_grad_()
+    (3 * smoothed_cross_entropy(leaf, labels, head, 0.1, weights, softcap)).backward()
+    exact = copy.deepcopy(head).double()
+    exact.zero_grad()
+    other = leaf.detach().double().requires_grad_()
+    logits = exact(other)
+    logits = softcap * torch.tanh(logits / softcap) if softcap else logits
+    each = F.cross_entropy(logits, labels, label_smoothing=0.1, reduction="none")
+    (3 * (each * weights).sum()).backward()
+    for ours, theirs in ((leaf, other), *zip(head.parameters(), exact.parameters(), strict=True)):
+        assert ours.grad is not None and theirs.grad is not None
+        assert (ours.grad - theirs.grad).norm() / theirs.grad.norm() < 1e-6
+
+
+def test_huge_logits_stay_finite() -> None:
+    hidden, head = one_hot_model(torch.tensor([1, 2, 3]))
+    leaf = (hidden * 1e4).requires_grad_()
+    loss = smoothed_cross_entropy(leaf, torch.tensor([1, 2, 4]), head, 0.1)
+    loss.backward()
+    assert torch.isfinite(loss) and leaf.grad is not None and torch.isfinite(leaf.grad).all()
+
+
+def test_a_frozen_head_gets_no_gradient(head: nn.Linear) -> None:
+    head.requires_grad_(False)
+    hidden, labels = states(9)
+    leaf = hidden.requires_grad_()
+    smoothed_cross_entropy(leaf, labels, head, 0.1).backward()
+    assert head.weight.grad is None and leaf.grad is not None and bool(leaf.grad.abs().sum() > 0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from so8t.build.model.pet import Normalisation, pet_loss, phase, second_difference, triples, weight
+from so8t.build.model.pet import Normalisation, pet_count, pet_loss, pet_sum, phase, second_difference, triples, weight
 from so8t.core.config import PetConfig
 
 ALL = pytest.mark.parametrize("normalisation", ["scale-free", "mean", "literal"])
@@ -127,3 +127,13 @@ def test_phases_and_weights(progress: float, number: int, value: float) -> None:
 
 def test_default_weights_are_the_measured_ones() -> None:
     assert [weight(p, PetConfig()) for p in (0, 0.2, 0.6, 1)] == [0.001, 0.005, 0.01, 0.01]
+
+
+@ALL
+def test_sums_of_parts_add_up_to_the_loss_of_the_whole(normalisation: Normalisation) -> None:
+    """Micro-batches of any size: what the trainer does to keep the mathematics when it splits them."""
+    h = hidden(5, 8)
+    segments = torch.tensor([[1] * 8, [1] * 6 + [0] * 2, [1] * 4 + [2] * 4, [1] * 2 + [0] * 6, [1] * 5 + [0] * 3])
+    count = pet_count(int(triples(segments).sum()), 5, 4, normalisation)
+    parts = sum(pet_sum(h[i:j], segments[i:j], normalisation) for i, j in ((0, 1), (1, 4), (4, 5)))
+    assert torch.allclose(torch.as_tensor(parts) / count, pet_loss(h, segments, normalisation))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from so8t.build.model.losses import IGNORE, shift
 from so8t.build.model.tokenizer import CHAT_TEMPLATE
-from so8t.build.train.dataset import Encoded, collate, encode, order, sample_prompt
+from so8t.build.train.dataset import Encoded, collate, encode, join, order, sample_prompt
 from so8t.core.types import Decision, Domain, Sample, Split
 from so8t.decide.prompt import ChatFormat, decision_prompt
 
@@ -133,8 +133,24 @@ def test_collate_pads_at_the_right() -> None:
     assert batch.labels.tolist() == [[IGNORE, 6, 7], [9, IGNORE, IGNORE]]
     assert batch.weights.tolist() == [[0, 8, 1], [1, 0, 0]]
     assert batch.segments.tolist() == [[1, 1, 1], [1, 0, 0]]
-    assert batch.weight == 9.0  # the first token of a row is never predicted
+    assert batch.positions is None
+    assert [r.weight for r in rows] == [9.0, 0]  # the first token of a row is never predicted
     assert shift(torch.zeros(2, 3, 1), batch.labels)[1].tolist() == [6, 7]
+
+
+def test_a_packed_row_counts_what_its_samples_counted() -> None:
+    """No token is predicted from another sample; positions begin anew with every sample and with the padding."""
+    one, two = Encoded((5, 6, 7), (5, 6, 7), (1.0, 1.0, 1.0)), Encoded((8, 9), (IGNORE, 9), (0.0, 8.0))
+    row = join([one, two])
+    assert row.ids == (5, 6, 7, 8, 9)
+    assert row.labels == (IGNORE, 6, 7, IGNORE, 9)
+    assert (row.weight, row.tokens, row.triples) == (10.0, 3, 1)
+    assert row.weight == one.weight + two.weight and row.triples == one.triples + two.triples
+    batch = collate([row, join([two, two, two, two])], 99, torch.device("cpu"))
+    assert batch.positions is not None
+    assert batch.positions.tolist() == [[0, 1, 2, 0, 1, 0, 1, 2], [0, 1] * 4]
+    assert batch.segments.tolist() == [[1, 1, 1, 2, 2, 0, 0, 0], [1, 1, 2, 2, 3, 3, 4, 4]]
+    assert shift(torch.zeros(2, 8, 1), batch.labels)[1].tolist() == [6, 7, 9, 9, 9, 9, 9]
 
 
 @pytest.mark.parametrize("style", ["compact", "full"])

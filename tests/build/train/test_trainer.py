@@ -4,73 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 import os
-import random
 import shutil
 import signal
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 
-from so8t.build.model.attach import GatedModel
 from so8t.build.model.losses import IGNORE
 from so8t.build.model.rotation import Rotations
 from so8t.build.train import checkpoint, trainer
-from so8t.build.train.dataset import Encoded
-from so8t.build.train.trainer import StepFacts, StoppedByUser, Trainer
-from so8t.core.config import CheckpointConfig, LoraConfig, NoiseConfig, PetConfig, SwaConfig, TrainConfig
+from so8t.build.train.history import StepFacts
+from so8t.build.train.stop import StoppedByUser
+from so8t.build.train.trainer import Trainer
+from so8t.core.config import CheckpointConfig, PetConfig, SwaConfig
 from so8t.core.errors import CheckpointBroken, TrainingDiverged
 from so8t.core.progress import Progress
 
-PLAIN = TrainConfig(
-    epochs=2.0, batch_size=4, accumulation=1, learning_rate=5e-3, dropout=0.0, label_smoothing=0.1, seed=3,
-    lora=LoraConfig(rank=4, alpha=8, dropout=0.0), noise=NoiseConfig(sigma=0.0), swa=SwaConfig(enabled=False),
-    pet=PetConfig(lambdas=(0.1, 0.2, 0.3)), checkpoint=CheckpointConfig(seconds=1e9),
-)  # fmt: skip
-# Everything that has state: dropout's random numbers, noise, the average, PET phases, an unfinished accumulation.
-FULL = dataclasses.replace(
-    PLAIN, epochs=2.5, batch_size=2, accumulation=3, noise=NoiseConfig(sigma=0.1),
-    swa=SwaConfig(start=0.4, learning_rate=1e-3), dropout=0.2, checkpoint=CheckpointConfig(seconds=0.0, keep=100),
-)  # fmt: skip
-
-
-def rows(count: int, length: int | None = None, prompt: int = 3) -> list[Encoded]:
-    generator = random.Random(1)
-    made = []
-    for _ in range(count):
-        n = length or generator.randrange(8, 20)
-        ids = tuple(generator.randrange(1, 500) for _ in range(n))
-        labels = (IGNORE,) * prompt + ids[prompt:]
-        made.append(Encoded(ids, labels, (0.0,) * prompt + (8.0,) + (1.0,) * (n - prompt - 1)))
-    return made
-
-
-@pytest.fixture
-def build(make_gated: Callable[..., GatedModel], tmp_path: Path) -> Callable[..., Trainer]:
-    """A trainer with a model of its own, as a new process would make it."""
-
-    def make(
-        config: TrainConfig, data: Sequence[Encoded], work: str = "work", strength: float = 0.1, **changes: Any
-    ) -> Trainer:
-        folder = tmp_path / work
-        folder.mkdir(exist_ok=True)
-        torch.manual_seed(random.randrange(1 << 30))  # a new process's generator stands anywhere
-        model = make_gated(strength, dropout=config.dropout, **changes)
-        return Trainer(model, data, rows(3), config, 0, folder, Progress(stream=io.StringIO()))
-
-    return make
-
-
-def weights(made: Trainer) -> dict[str, torch.Tensor]:
-    return {n: p.detach().clone() for n, p in made.model.parameters().items()}
-
-
-def history(made: Trainer) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (made.work / "history.jsonl").read_text().splitlines()]
+from .training_case import FULL, PLAIN, history, kill_after, rows, same, weights
 
 
 @pytest.mark.parametrize("length", [None, 12])
@@ -110,20 +63,10 @@ def test_training_learns_the_answers(build: Callable[..., Trainer]) -> None:
     assert weights(made)["rotations.skew"].abs().max() > 1e-3  # the gates learn too
 
 
-def test_steps_and_micro_batches_follow_from_the_counts(build: Callable[..., Trainer]) -> None:
-    made = build(dataclasses.replace(PLAIN, epochs=3.0, batch_size=2, accumulation=2), rows(7))
-    assert made.batches_per_epoch == 4
-    assert made.steps == 6
-    for epoch in range(3):
-        seen = [tuple(row) for i in range(4) for row in made.batch(epoch * 4 + i).input_ids.tolist()]
-        plain = sorted(tuple(t for t in row if t) for row in seen)
-        assert plain == sorted(r.ids for r in made.data)
-
-
 def test_prompt_labels_get_no_gradient(build: Callable[..., Trainer]) -> None:
     """Whatever the masked positions would have been, the trained parameters get the same gradients."""
     made = build(dataclasses.replace(PLAIN, pet=PetConfig(enabled=False)), rows(4, 12, prompt=6))
-    batch = made.batch(0)
+    batch = made.batches.collate(made.batches.numbers(0))
     logits: list[torch.Tensor] = []
 
     def keep(_m: object, _i: object, output: torch.Tensor) -> None:
@@ -133,8 +76,8 @@ def test_prompt_labels_get_no_gradient(build: Callable[..., Trainer]) -> None:
     hidden: list[torch.Tensor] = []
     original = made.model.hidden
 
-    def spy(*args: Any) -> torch.Tensor:
-        hidden.append(original(*args))
+    def spy(*args: Any, **named: Any) -> torch.Tensor:
+        hidden.append(original(*args, **named))
         hidden[-1].retain_grad()
         return hidden[-1]
 
@@ -188,31 +131,6 @@ def test_base_weights_never_move(build: Callable[..., Trainer]) -> None:
     assert all(torch.equal(frozen[n], p) for n, p in made.model.peft.named_parameters() if n in frozen)
 
 
-def kill_after(made: Trainer, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run as far as `step` whole steps, then die as a process would."""
-    original = Trainer.step
-
-    def step_or_die(self: Trainer, number: int) -> StepFacts:
-        if number == step:
-            raise MemoryError("killed")
-        return original(self, number)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "step", step_or_die)
-        with pytest.raises(MemoryError):
-            made.run()
-
-
-def same(ours: Trainer, theirs: Trainer, facts: Any, other_facts: Any) -> None:
-    assert facts == other_facts
-    assert history(ours) == history(theirs)
-    a, b = weights(ours), weights(theirs)
-    assert a.keys() == b.keys()
-    assert all(torch.equal(a[n], b[n]) for n in a)
-    assert ours.average.count == theirs.average.count
-    assert all(torch.equal(ours.average.mean[n], theirs.average.mean[n]) for n in ours.average.mean)
-
-
 @pytest.mark.parametrize("at", [1, 3, 4, 6])
 def test_resume_is_bit_for_bit(build: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     """Dropout, noise, SWA (from step 3 of 7), PET phases and accumulation across an epoch's border included."""
@@ -234,7 +152,7 @@ def test_resume_from_an_older_checkpoint_redoes_the_steps_between(
     first = build(FULL, rows(13), "parts")
     kill_after(first, 5, monkeypatch)
     saved = sorted(first.work.glob("step-*"))
-    assert [p.name[-1] for p in saved] == ["1", "2", "3", "4", "5"]
+    assert [p.name[-1] for p in saved] == ["0", "1", "2", "3", "4", "5"]
     weights_file = saved[-1] / "parameters.safetensors"
     content = bytearray(weights_file.read_bytes())
     content[len(content) // 2] ^= 1
@@ -277,10 +195,11 @@ def test_stop_request_finishes_the_step_saves_and_resumes(
     stopped = build(rare, rows(13), "parts")
     original = Trainer.step
 
-    def press_ctrl_c(self: Trainer, number: int) -> StepFacts:
+    def press_ctrl_c(self: Trainer, number: int, stop: bool = False) -> StepFacts:
         if number == 2:
             os.kill(os.getpid(), signal.SIGINT)
-        return original(self, number)
+            stop = True  # the handler has run
+        return original(self, number, stop)
 
     before = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
@@ -288,7 +207,7 @@ def test_stop_request_finishes_the_step_saves_and_resumes(
         with pytest.raises(StoppedByUser):
             stopped.run()
     assert signal.getsignal(signal.SIGINT) is before
-    assert [p.name for p in stopped.work.glob("step-*")] == ["step-00000003"]
+    assert sorted(p.name for p in stopped.work.glob("step-*")) == ["step-00000000", "step-00000003"]
     resumed = build(rare, rows(13), "parts")
     same(resumed, whole, resumed.run(), facts)
 
@@ -296,7 +215,7 @@ def test_stop_request_finishes_the_step_saves_and_resumes(
 def test_second_ctrl_c_interrupts_at_once(build: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch) -> None:
     made = build(PLAIN, rows(8))
 
-    def press_twice(_self: Trainer, _number: int) -> StepFacts:
+    def press_twice(_self: Trainer, _number: int, _stop: bool = False) -> StepFacts:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
         raise AssertionError("went on")
@@ -331,7 +250,7 @@ def test_nan_loss_is_divergence(build: Callable[..., Trainer]) -> None:
     assert "step 0" in caught.value.where
     after = weights(made)
     assert all(torch.equal(before[n].nan_to_num(7), after[n].nan_to_num(7)) for n in before)  # no step was taken
-    assert not list(made.work.glob("step-*"))  # and none saved
+    assert [p.name for p in made.work.glob("step-*")] == ["step-00000000"]  # and none saved but the beginning
 
 
 def test_infinite_gradient_is_divergence(build: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,10 @@ from peft import LoraConfig as PeftConfig
 from peft import PeftModel, get_peft_model
 from torch import Tensor, nn
 
+from so8t.build.model.decoder import require_decoder
+from so8t.build.model.head import Head, output_head
 from so8t.build.model.rotation import Rotations
-from so8t.build.model.shape import BLOCK
+from so8t.build.model.shape import BLOCK, gate_parameters
 from so8t.core.config import GateConfig, LoraConfig
 from so8t.core.errors import TargetMissing
 
@@ -37,6 +39,20 @@ class GatedModel:
     def causal(self) -> Any:
         """The transformers model inside, with LoRA in place."""
         return self.peft.get_base_model()
+
+    @property
+    def head(self) -> Head:
+        """What turns hidden() into logits."""
+        return output_head(self.causal)
+
+    def counts(self) -> dict[str, int]:
+        """Parameters of the base, of LoRA and of the gates; attach has held the last two against the arithmetic."""
+        lora = sum(p.numel() for n, p in self.peft.named_parameters() if "lora_" in n)
+        gates = 0 if self.rotations is None else self.rotations.skew.numel()
+        base = (
+            int(self.causal.num_parameters()) - lora
+        )  # counts tied weights once and 4-bit ones as what they stand for
+        return {"base_parameters": base, "lora_parameters": lora, "gate_parameters": gates}
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Everything that is trained, by stable name."""
@@ -82,8 +98,14 @@ def lora_targets(model: nn.Module, wanted: tuple[str, ...]) -> list[str]:
 
 
 def attach(model: Any, lora: LoraConfig, gate: GateConfig) -> GatedModel:
-    """LoRA first, then the gates behind it, so that a gate turns what base and LoRA give together."""
-    config = model.config
+    """LoRA first, then the gates behind it, so that a gate turns what base and LoRA give together.
+
+    Raises BaseUnusable for what is no decoder, TargetMissing when LoRA or a gate does not hit every layer.
+    """
+    require_decoder(model.config)
+    projections = output_projections(model) if gate.enabled else []
+    if gate.enabled:
+        _check_gates(projections, model.config)
     targets = lora_targets(model, lora.targets)
     settings = PeftConfig(
         r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, bias="none",
@@ -92,25 +114,36 @@ def attach(model: Any, lora: LoraConfig, gate: GateConfig) -> GatedModel:
     with warnings.catch_warnings():  # peft 0.21 reads a name that transformers 5 renamed
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         peft = get_peft_model(model, settings)
-    rotations = _gates(peft, config, gate) if gate.enabled else None
-    expected = lora_parameters(model, targets, lora.rank)
-    found = sum(p.numel() for n, p in peft.named_parameters() if "lora_" in n)
-    if found != expected:
-        raise TargetMissing(detail=f"LoRA {found} != {expected}", where=type(model).__name__)
-    return GatedModel(peft, rotations)
+    gated = GatedModel(peft, _gates(peft, model.config, gate) if gate.enabled else None)
+    _check_counts(gated, lora_parameters(model, targets, lora.rank))
+    return gated
 
 
-def _gates(peft: PeftModel, config: Any, gate: GateConfig) -> Rotations:
-    projections = output_projections(peft)
+def _check_gates(projections: list[nn.Module], config: Any) -> None:
     if len(projections) != config.num_hidden_layers:
         raise TargetMissing(detail=f"o_proj: {len(projections)} / {config.num_hidden_layers}", where=config.model_type)
     if config.hidden_size % BLOCK:
         raise TargetMissing(detail=f"hidden_size {config.hidden_size} % {BLOCK}", where=config.model_type)
+    for number, projection in enumerate(projections):  # a 4-bit weight has no shape of its own, the layer keeps it
+        if getattr(projection, "out_features", None) != config.hidden_size:
+            raise TargetMissing(detail=f"layers.{number}.self_attn.o_proj is not linear", where=config.model_type)
+
+
+def _gates(peft: PeftModel, config: Any, gate: GateConfig) -> Rotations:
     rotations = Rotations(config.num_hidden_layers, config.hidden_size, gate.parametrisation)
     rotations.to(next(peft.parameters()).device, dtype=torch.float32)
     rotations.refresh()
-    rotations.attach(projections)
+    rotations.attach(output_projections(peft))
     return rotations
+
+
+def _check_counts(model: GatedModel, lora: int) -> None:
+    """What was put on is what the arithmetic says (plan 2.1)."""
+    config, counts = model.causal.config, model.counts()
+    gates = gate_parameters(config.num_hidden_layers, config.hidden_size) if model.rotations is not None else 0
+    for name, expected in (("lora_parameters", lora), ("gate_parameters", gates)):
+        if counts[name] != expected:
+            raise TargetMissing(detail=f"{name} {counts[name]} != {expected}", where=config.model_type)
 
 
 def lora_parameters(model: nn.Module, targets: list[str], rank: int) -> int:

@@ -1,26 +1,20 @@
-"""The model to adapt: a folder the user brings, or a tiny Phi-3-shaped one, briefly pre-trained on the run's text."""
+"""The tiny Phi-3-shaped model that is made here when the user brings none: briefly pre-trained on the run's text."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, Phi3Config, Phi3ForCausalLM, PreTrainedTokenizerFast
-from transformers.utils.logging import disable_progress_bar
+from transformers import Phi3Config, Phi3ForCausalLM, PreTrainedTokenizerFast
 
 from so8t.build.model.losses import shift, smoothed_cross_entropy
 from so8t.build.model.tokenizer import train_tokenizer
 from so8t.build.train.dataset import Encoded, collate, order
 from so8t.core.config import BaseConfig
-from so8t.core.errors import BaseUnusable
 from so8t.core.progress import Progress
 
-disable_progress_bar()  # transformers draws bars of its own through ours
 WINDOW = 256  # tokens a row in pre-training
 
 
@@ -127,39 +121,3 @@ def _update(model: Phi3ForCausalLM, optimizer: torch.optim.Optimizer, loss: torc
     optimizer.step()
     optimizer.zero_grad()
     return float(loss.detach())
-
-
-def load_tokenizer(folder: Path) -> Any:
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-
-
-def load_causal(folder: Path, dtype: torch.dtype, quantization: str = "none") -> Any:
-    """A causal model from a local folder; never runs code that comes with it. Raises BaseUnusable."""
-    if not (folder / "config.json").is_file():
-        raise BaseUnusable(where=folder, detail="config.json")
-    extra: dict[str, Any] = {}
-    if quantization != "none":
-        extra = {
-            "quantization_config": _quantization(quantization, dtype),
-            "device_map": {"": torch.cuda.current_device()},
-        }
-    try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True,
-            output_loading_info=True, **extra,
-        )  # fmt: skip
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, StrictDataclassError) as error:
-        raise BaseUnusable(where=folder, detail=str(error).splitlines()[0]) from error
-    model, found = loaded
-    if missing := sorted(found["missing_keys"]):  # transformers would fill them with random numbers
-        raise BaseUnusable(where=folder, detail=f"missing {missing[0]} (+{len(missing) - 1})")
-    return model
-
-
-def _quantization(kind: str, dtype: torch.dtype) -> Any:
-    """bitsandbytes settings of plan 4.1 (unverified on a GPU; see docs)."""
-    from transformers import BitsAndBytesConfig
-
-    if kind == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=6.0)
-    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)

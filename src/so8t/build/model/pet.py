@@ -26,26 +26,31 @@ def triples(segments: Tensor) -> Tensor:
     return (a != 0) & (a == b) & (b == c)
 
 
+def pet_sum(h: Tensor, segments: Tensor, normalisation: Normalisation = "scale-free") -> Tensor:
+    """What `pet_loss` is the mean of, summed: micro-batches of any size add up to the same loss. Scalar, fp32."""
+    mask = triples(segments) if h.shape[1] > 2 else segments.new_zeros((len(segments), 0), dtype=torch.bool)
+    d2 = second_difference(h.float())[mask] if bool(mask.any()) else h.new_zeros((0, h.shape[-1])).float()
+    squares = d2.square().sum(-1)
+    if normalisation == "scale-free":
+        size = h.detach()[:, 1:-1][mask].float().square().sum(-1) if len(squares) else squares
+        squares = squares / size.clamp_min(torch.finfo(torch.float32).tiny)
+    return squares.sum()
+
+
+def pet_count(triples: int, rows: int, features: int, normalisation: Normalisation) -> int:
+    """What the sum is divided by: triples; triples x features; or, as the plan has it, the samples of the batch."""
+    return {"scale-free": triples, "mean": triples * features, "literal": rows}[normalisation]
+
+
 def pet_loss(h: Tensor, segments: Tensor, normalisation: Normalisation = "scale-free") -> Tensor:
-    """Scalar penalty; 0 when no triple is left.
+    """Scalar penalty of one batch; 0 when no triple is left.
 
     scale-free: mean over triples of |d2 h|^2 / |h|^2 with the denominator held constant (SPEC M5)
     mean:       mean over triples and features of (d2 h)^2
     literal:    the plan's sum over time and features, divided by the batch size
     """
-    if h.shape[1] < 3:
-        return h.new_zeros(())
-    mask = triples(segments)
-    count = mask.sum()
-    if not bool(count):
-        return h.new_zeros(())
-    d2 = second_difference(h.float())[mask]
-    if normalisation == "literal":
-        return d2.square().sum() / h.shape[0]
-    if normalisation == "mean":
-        return d2.square().mean()
-    size = h.detach().float()[:, 1:-1][mask].square().sum(-1)
-    return (d2.square().sum(-1) / size.clamp_min(torch.finfo(torch.float32).tiny)).mean()
+    found = int(triples(segments).sum()) if h.shape[1] > 2 else 0
+    return pet_sum(h, segments, normalisation) / max(1, pet_count(found, len(h), h.shape[-1], normalisation))
 
 
 def phase(progress: float, config: PetConfig) -> int:

@@ -74,6 +74,16 @@ def determinant_error(r: Tensor) -> float:
     return float((torch.linalg.det(r) - 1).abs().max())
 
 
+def angles(r: Tensor) -> Tensor:
+    """[layers, blocks, 8, 8] -> [layers]: how far a gate turns, in radians; 0 = no turn, pi = half a turn.
+
+    2 asin(|R - I| / |2 I|): the angle of a rotation whose four planes all turn alike, precise down to no turn at all.
+    """
+    identity = torch.eye(BLOCK, dtype=r.dtype, device=r.device)
+    chord = (r - identity).square().sum((-1, -2)).mean(-1).sqrt() / (2 * BLOCK**0.5)
+    return 2 * torch.asin(chord.clamp(max=1.0))
+
+
 class Rotations(nn.Module):
     """The gates of a whole model: skew [layers, hidden / 8, 28], zero at the start (R = I).
 

@@ -20,26 +20,48 @@ POOL = 32  # batches sorted by length together: little padding, still well shuff
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Token ids with the labels that count; `weights` raises the decision token over the rest."""
+    """Token ids with the labels that count; `weights` raises the decision token over the rest.
+
+    `documents`: the lengths of the samples a packed row is made of; empty = one sample.
+    """
 
     ids: tuple[int, ...]
     labels: tuple[int, ...]
     weights: tuple[float, ...]
+    documents: tuple[int, ...] = ()
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        return self.documents or (len(self.ids),)
+
+    @property
+    def weight(self) -> float:
+        """Total weight of the tokens that count: what the accumulated loss is divided by."""
+        return sum(self.weights[1:])
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that are predicted."""
+        return sum(label != IGNORE for label in self.labels[1:])
+
+    @property
+    def triples(self) -> int:
+        """Runs of three tokens within one sample: what PET looks at."""
+        return sum(max(0, n - 2) for n in self.lengths)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """input_ids, labels, weights, segments: [rows, time]. segments 0 = padding."""
+    """input_ids, labels, weights, segments: [rows, time]. segments 0 = padding, else the number of the sample.
+
+    positions: None where every row is one sample; then causal attention alone keeps padding out of sight.
+    """
 
     input_ids: Tensor
     labels: Tensor
     weights: Tensor
     segments: Tensor
-
-    @property
-    def weight(self) -> float:
-        """Total weight of the tokens that count: what the accumulated loss is divided by."""
-        return float(self.weights[:, 1:].sum())
+    positions: Tensor | None = None
 
 
 def sample_prompt(sample: Sample) -> Prompt:
@@ -81,16 +103,30 @@ def order(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> lis
     return batches
 
 
+def join(samples: Sequence[Encoded]) -> Encoded:
+    """One row of several samples. The first token of each is predicted from nothing, so it does not count."""
+    labels = tuple(label for s in samples for label in (IGNORE, *s.labels[1:]))
+    weights = tuple(weight for s in samples for weight in (0.0, *s.weights[1:]))
+    return Encoded(tuple(i for s in samples for i in s.ids), labels, weights, tuple(len(s.ids) for s in samples))
+
+
 def collate(rows: Sequence[Encoded], pad: int, device: torch.device) -> Batch:
     """Pad at the right to the longest row."""
     width = max(len(r.ids) for r in rows)
 
-    def padded(values: list[tuple[Any, ...]], fill: Any, dtype: torch.dtype) -> Tensor:
+    def padded(values: list[Sequence[Any]], fill: Any, dtype: torch.dtype) -> Tensor:
         return torch.tensor([[*v, *([fill] * (width - len(v)))] for v in values], dtype=dtype, device=device)
 
+    packed = any(len(r.lengths) > 1 for r in rows)
     return Batch(
         padded([r.ids for r in rows], pad, torch.long),
         padded([r.labels for r in rows], IGNORE, torch.long),
         padded([r.weights for r in rows], 0.0, torch.float32),
-        padded([(1,) * len(r.ids) for r in rows], 0, torch.long),
+        padded([[i for i, n in enumerate(r.lengths, 1) for _ in range(n)] for r in rows], 0, torch.long),
+        torch.tensor([_positions(r, width) for r in rows], device=device) if packed else None,
     )
+
+
+def _positions(row: Encoded, width: int) -> list[int]:
+    """Positions that begin anew with every sample, and once more with the padding: the model's mask follows them."""
+    return [p for n in (*row.lengths, width - len(row.ids)) for p in range(n)]

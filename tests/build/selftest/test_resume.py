@@ -1,0 +1,72 @@
+"""Killed for real and resumed; and children that forget something are found out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from so8t.build.selftest import resume
+from so8t.build.selftest.check import Bench, Skip
+
+CPU = torch.device("cpu")
+FORGETFUL = """
+import sys
+from so8t.build.selftest import child
+from so8t.build.train import trainer
+{forget}
+raise SystemExit(child.main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(CPU, tmp_path)
+
+
+def use_child(forget: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "forgetful_child.py").write_text(FORGETFUL.format(forget=forget), encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.setattr(resume, "CHILD", "forgetful_child")
+
+
+@pytest.mark.slow
+def test_bit_for_bit_on_a_cpu(bench: Bench) -> None:
+    found = {m.name: m for m in resume.resume(bench)}
+    assert all(m.ok for m in found.values())
+    assert found["loss difference"].value == 0 and found["weight difference"].value == 0
+    assert 0 < found["resumed at step"].value < found["steps"].value == 60
+
+
+@pytest.mark.slow
+def test_a_lost_optimizer_state_is_caught(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_child("trainer.load_optimizer = lambda made, state: None", tmp_path, monkeypatch)
+    assert {m.name for m in resume.resume(bench) if not m.ok} == {"loss difference", "weight difference"}
+
+
+@pytest.mark.slow
+def test_beginning_anew_is_no_resume(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_child("trainer.checkpoint.newest = lambda folder: (None, [])", tmp_path, monkeypatch)
+    with pytest.raises(RuntimeError, match="not resumed there"):
+        resume.resume(bench)
+
+
+@pytest.mark.slow
+def test_a_child_that_fails_says_why(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_child("raise SystemExit('no memory left for the base')", tmp_path, monkeypatch)
+    with pytest.raises(RuntimeError, match="exit code 1: no memory left for the base"):
+        resume.resume(bench)
+
+
+def test_a_torn_record_is_caught(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_text('{"step": 0, "loss": 1.0}\n{"step": 2, "loss": 1.0}\n', encoding="utf-8")
+    with pytest.raises(RuntimeError, match="missing"):
+        resume._losses(tmp_path)
+
+
+def test_int8_needs_bitsandbytes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resume, "supported", lambda *a: "bitsandbytes: not there")
+    with pytest.raises(Skip, match="bitsandbytes"):
+        resume.resume_int8(bench)
