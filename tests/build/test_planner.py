@@ -1,77 +1,104 @@
-"""The arithmetic of the plan, held to Phi-4-mini's known numbers and to real tiny models."""
+"""The table: our figures, the plan's beside them, in two languages."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from pathlib import Path
+import dataclasses
 from typing import Any
 
 import pytest
 
-from so8t.build.model.attach import GatedModel
-from so8t.build.model.shape import gate_parameters
-from so8t.build.planner import PHI4_MINI, ModelShape, estimate, memory, samples, shape_of
-from so8t.core.config import load_config
+from so8t.build.plan.fit import CARDS
+from so8t.build.plan.row import TOPICS, Row
+from so8t.build.plan.timing import Timing
+from so8t.build.planner import disk_bytes, estimate
+from so8t.core.config import Config, PlanConfig, load_config, profile_names
+
+TIMING = Timing(micro=0.5, micro_layer=0.1, step=0.2, step_layer=0.01, tokens=2048, device="cpu")
 
 
-def test_phi4_mini() -> None:
-    shape = ModelShape.of(PHI4_MINI)
-    assert shape.total == 3_836_021_760
-    assert shape.embedding == 614_596_608
-    assert shape.lora(64) == 92_274_688
-    assert gate_parameters(shape.layers, shape.hidden) == 344_064
+def rows(config: Config, **options: Any) -> dict[str, Row]:
+    found = estimate(config, **options)
+    assert len({r.en for r in found}) == len({r.ja for r in found}) == len(found)
+    return {r.en: r for r in found}
 
 
-@pytest.mark.parametrize("tied", [True, False])
-def test_arithmetic_equals_a_real_model(make_gated: Callable[..., GatedModel], tied: bool) -> None:
-    model = make_gated(tie_word_embeddings=tied)
-    shape = ModelShape.of(model.causal.config.to_dict())
-    parameters = model.parameters()
-    base = sum(p.numel() for n, p in model.causal.named_parameters() if "lora_" not in n)
-    assert shape.total == base
-    assert shape.lora(4) == sum(p.numel() for n, p in parameters.items() if "lora_" in n)
-    assert gate_parameters(shape.layers, shape.hidden) == parameters["rotations.skew"].numel()
+@pytest.fixture(scope="module")
+def phi4() -> dict[str, Row]:
+    return rows(load_config("phi4-mini-12gb"), device="cuda")
 
 
-def rows(profile: str, path: Path | None = None) -> dict[str, Any]:
-    return {r.en: r for r in estimate(load_config(profile, path))}
+@pytest.mark.parametrize(
+    ("name", "value", "plan"),
+    [
+        ("base", "3,836,021,760", "14B"),
+        ("LoRA", "92,274,688", "400M"),
+        ("rotation gates", "344,064", "786,432"),
+        ("weights of the base", "4.15 GiB", "~7 GB"),
+        ("one checkpoint", "0.87 GiB", "15 GB"),
+        ("GGUF F16", "7.15 GiB", "28 GB"),
+        ("running cost a month", "57,560 円", "57,560 円"),
+        ("initial cost", "2,025,000 円", "2,025,000 円"),
+        ("payback (beside 300,000 yen a month)", "8.4 か月", "約 6 か月"),
+        ("payback (beside all of them together)", "4.6 か月", "約 6 か月"),
+        ("saving (beside 300,000 yen a month)", "+81 %", "87 %"),
+        ("electricity of training (333 hours)", "4,995 円", ""),
+    ],
+)
+def test_ours_beside_the_plans(phi4: dict[str, Row], name: str, value: str, plan: str) -> None:
+    assert (phi4[name].value, phi4[name].plan) == (value, plan)
 
 
-def test_the_profile_prints_the_same_numbers_beside_the_plans() -> None:
-    found = rows("phi4-mini-12gb")
-    assert found["base parameters"].value == "3,836,021,760"
-    assert found["LoRA"].value == "92,274,688"
-    assert found["rotation gates"].value == "344,064"
-    assert found["rotation gates"].plan == "786,432"
-    count = round(25_000 * 8 / (1 - 0.33))
-    assert found["training samples"].value == f"{count:,}"
-    assert found["optimizer steps"].value == f"{round(count * 3 / 16):,}"
-    assert float(found["GGUF F16"].value.split()[0]) == pytest.approx(7.15, abs=0.01)
-    assert all(r.ja and r.en and r.value for r in found.values())
+def test_the_peak_is_less_than_the_sum_of_its_rows(phi4: dict[str, Row]) -> None:
+    parts = [r.number or 0 for r in phi4.values() if r.topic == "memory" and r.en not in ("peak", "burn-in")]
+    peak = phi4["peak"].number or 0
+    assert max(parts) < peak < sum(parts)
+    assert 6 < peak / 2**30 < 10.5 and "unverified on a GPU" in phi4["peak"].basis_en
 
 
-def test_memory_of_the_12_gb_profile_fits_and_chunking_is_why() -> None:
+def test_a_cpu_is_planned_for_in_fp32() -> None:
+    found = rows(load_config("phi4-mini-12gb"), device="cpu")
+    assert found["weights of the base"].basis == "cpu, fp32" and "GPU" not in found["peak"].basis
+    assert (found["checkpoint being written"].number or 0) > 1e9
+
+
+def test_fit(phi4: dict[str, Row]) -> None:
+    for card in CARDS:
+        assert phi4[f"for a card of {card} GB"].value == f"phi4-mini-{card}gb"
+    assert phi4["phi4-mini-24gb"].value.endswith("- / 24 / 48 / 80")
+    assert "this configuration" in rows(load_config("tiny"))
+
+
+def test_no_time_is_claimed_without_a_measurement(phi4: dict[str, Row]) -> None:
+    assert phi4["training time"].number is None and phi4["training time"].value_en == "not measured"
+    assert "one step" not in phi4 and "electricity of training" not in phi4
+
+
+def test_a_measured_step_gives_hours_and_their_cost() -> None:
     config = load_config("phi4-mini-12gb")
-    shape = shape_of(config)
-    parts = memory(config, shape)
-    assert 6 < sum(parts.values()) / 2**30 < 12
-    assert parts["weights"] == shape.linear + 2 * (shape.total - shape.linear)
-    assert parts["logits"] == 3 * 1024 * 200_064 * 4
-    full = 3 * config.train.batch_size * config.train.maximum_tokens * 200_064 * 4
-    assert full == 2 * parts["logits"]
+    found = rows(config, timing=TIMING)
+    step = 8 * (0.5 + 32 * 0.1) + 0.2 + 32 * 0.01
+    hours = step * (found["optimizer steps"].number or 0) / 3600
+    assert found["one step"].number == pytest.approx(step)
+    assert found["training time"].number == pytest.approx(hours) and "333" in found["training time"].plan
+    assert found["speed"].number == pytest.approx(16 * 1024 / step)
+    assert found["checkpoints"].number == int(hours * 20) + 1
+    assert found["electricity of training"].number == pytest.approx(hours * 0.5 * 30)
 
 
-def test_a_model_at_hand_is_read(tmp_path: Path, phi4: Path) -> None:
-    overlay = tmp_path / "so8t.toml"
-    overlay.write_text(f"[base]\npath = {json.dumps(str(phi4))}\n", encoding="utf-8")
-    config = load_config("phi4-mini-12gb", overlay)
-    shape = shape_of(config)
-    from so8t.build.gguf import tensors
-
-    assert shape.total == sum(t.numel() for _, t in tensors(phi4))
-    assert samples(config) > 200_000
+def test_prices_are_the_users() -> None:
+    mine = PlanConfig(cloud_yen=(50_000.0,), hardware_yen=0.0, labour_hours=0.0)
+    found = rows(dataclasses.replace(load_config("tiny"), plan=mine))
+    assert found["payback (beside 50,000 yen a month)"].value_en == "never"
+    assert found["ROI of the first year (beside 50,000 yen a month)"].value == "-"
+    assert not any("all of them" in name for name in found)
 
 
-def test_tiny_profile_is_planned_from_its_own_shape() -> None:
-    assert shape_of(load_config("tiny")).hidden == 256
+@pytest.mark.parametrize("profile", profile_names())
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_every_profile(profile: str, device: Any) -> None:
+    found = estimate(load_config(profile), device, TIMING)
+    assert [t for t in TOPICS if any(r.topic == t for r in found)] == list(TOPICS)
+    for row in found:
+        assert row.ja and row.en and row.value and row.cells("ja")[0] != "" and row.to_json()["value"] == row.value
+        assert all(ord(c) < 0x3000 for cell in row.cells("en") for c in cell), row
+    assert disk_bytes(load_config(profile)) > 0

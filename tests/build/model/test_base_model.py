@@ -139,3 +139,20 @@ def test_unusable_folder_is_one_clear_error(phi4: Path, tmp_path: Path, case: st
         load_causal(tmp_path, torch.float32)
     assert str(tmp_path) in caught.value.where
     assert caught.value.detail
+
+
+def test_tokenizer_without_padding_gets_one(phi4: Path, tmp_path: Path) -> None:
+    """Llama's comes without; rows of a batch are padded and the padding is masked."""
+    shutil.copytree(phi4, tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({k: v for k, v in config.items() if k != "pad_token"}))
+    words = load_tokenizer(tmp_path)
+    assert words.pad_token_id == words.eos_token_id is not None
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"model": 1}', "\x00", '{"version": "1.0", "model": {"type": "BPE"}}'])
+def test_broken_tokenizer_is_one_clear_error(phi4: Path, tmp_path: Path, content: str) -> None:
+    shutil.copytree(phi4, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "tokenizer.json").write_text(content, encoding="utf-8")
+    with pytest.raises(BaseUnusable, match="tokenizer"):
+        load_tokenizer(tmp_path)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from peft import LoraConfig as PeftConfig
-from peft import PeftModel, get_peft_model
 from torch import Tensor, nn
 
 from so8t.build.model.decoder import require_decoder
 from so8t.build.model.head import Head, output_head
+from so8t.build.model.lora_library import LoraConfig as PeftConfig
+from so8t.build.model.lora_library import PeftModel, get_peft_model
 from so8t.build.model.rotation import Rotations
 from so8t.build.model.shape import BLOCK, gate_parameters
 from so8t.core.config import GateConfig, LoraConfig

@@ -1,9 +1,14 @@
-"""The stage `train`: LoRA + rotations on the frozen base, on one process or several (plan 5.2)."""
+"""The stage `train`: LoRA + rotations on the frozen base, on one process or several (plan 5.2).
+
+Its folder holds what later stages depend on, the same bytes however often it was interrupted. What tells of time, the
+events and the report made from them, lies beside it.
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,12 +32,14 @@ from so8t.build.train.samples import training_samples
 from so8t.build.train.sharding import shard_base
 from so8t.build.train.trainer import Trainer, Watcher
 from so8t.build.train.watchers import Curves, Heat
-from so8t.core.files import read_json
+from so8t.core.files import read_json, write_text
 from so8t.core.launch import launched
 from so8t.core.run import StageContext
 from so8t.core.types import Sample
+from so8t.report.training_log import read_log
+from so8t.report.training_report import training_report
 
-KEPT = ("history.jsonl", "events.jsonl")
+REPORT = "training.html"  # in the run's own folder
 
 
 def base_folder(ctx: StageContext) -> Path:
@@ -41,21 +48,30 @@ def base_folder(ctx: StageContext) -> Path:
 
 
 def run_train(ctx: StageContext) -> dict[str, Any]:
-    """The adapter, the gates and the record of the training are the output; checkpoints stay in the work folder."""
+    """The adapter with its gates and the history are the output; checkpoints stay in the work folder."""
     torch.set_num_threads(ctx.config.threads)
     device = training_device()
     with joined(device, ctx.config.train.accumulation) as ranks, watching(ctx, device, ranks) as watchers:
         trainer = make_trainer(ctx, device, ranks, watchers)
         counts = trainer.model.counts()
         _say_counts(ctx, counts, len(trainer.data))
+        begin = time.monotonic()
         facts = trainer.run()
     facts |= counts | {"samples": len(trainer.data), "rows": len(trainer.batches.rows), "device": device.type}
     facts |= {"processes": ranks.processes, "pieces": trainer.pieces}
+    facts |= _speed(trainer, time.monotonic() - begin)
     if device.type == "cuda":
         facts["peak_gpu_bytes"] = torch.cuda.max_memory_allocated(device)
     if ranks.main:
-        _write(ctx, trainer)
+        _write(ctx, trainer, facts)
     return facts
+
+
+def _speed(trainer: Trainer, seconds: float) -> dict[str, float]:
+    """Of this start alone: what an earlier one took before it was interrupted is not known."""
+    tokens = sum(trainer.batches.totals(step).tokens for step in range(trainer.started_at, trainer.steps))
+    facts = {"tokens_per_second": round(tokens / seconds, 1)} if tokens else {}
+    return facts | ({} if trainer.started_at else {"seconds": round(seconds, 1)})
 
 
 def training_device() -> torch.device:
@@ -94,7 +110,8 @@ def load_gated(ctx: StageContext, folder: Path, device: torch.device, ranks: Ran
     _set_dropout(model, config.dropout)
     model.requires_grad_(False)
     if config.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        offload = {"offload": True} if config.offload_activations and device.type == "cuda" else {}
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False}, **offload)
         model.enable_input_require_grads()
     torch.manual_seed(config.seed)  # LoRA's starting values
     gated = attach(model, config.lora, config.gate)
@@ -140,8 +157,11 @@ def watching(ctx: StageContext, device: torch.device, ranks: Ranks) -> Iterator[
         curves.close()
 
 
-def _write(ctx: StageContext, trainer: Trainer) -> None:
+def _write(ctx: StageContext, trainer: Trainer, facts: Mapping[str, Any]) -> None:
     tensors = {n: p.detach().cpu().contiguous() for n, p in trainer.parameters.items()}
     save_file(tensors, ctx.folder / "adapter.safetensors")
-    for name in KEPT:
-        shutil.copyfile(ctx.work / name, ctx.folder / name)
+    shutil.copyfile(trainer.history.path, ctx.folder / trainer.history.path.name)
+    history, events = read_log(trainer.history.path), read_log(trainer.events.path)
+    named = dict(facts) | {"name": ctx.run.folder.name}
+    write_text(ctx.run.folder / REPORT, training_report(history, events, named, ctx.progress.lang))
+    ctx.progress.say(f"      学習の報告: {ctx.run.folder / REPORT}", f"      report: {ctx.run.folder / REPORT}")

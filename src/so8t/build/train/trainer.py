@@ -66,6 +66,7 @@ class Trainer:
     resume_from: Path | None = None  # a checkpoint to start from instead of the newest one
     watchers: Sequence[Watcher] = ()
     average: Average = field(default_factory=Average)
+    started_at: int = 0  # the step that this start began with
     pieces: int = 1  # how many parts a micro-batch is cut into; grows when memory is short
     batches: Batches = field(init=False)
     parameters: Mapping[str, nn.Parameter] = field(init=False)
@@ -99,9 +100,9 @@ class Trainer:
         """
         writer = checkpoint.Writer(self.work, self.config.checkpoint.keep)
         try:
-            start = self._resume()
-            if start < self.steps:
-                self._train(start, writer)
+            self.started_at = self._resume()
+            if self.started_at < self.steps:
+                self._train(self.started_at, writer)
             return self._choose()
         except Exception as error:
             self._translate(error)

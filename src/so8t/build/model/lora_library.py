@@ -1,0 +1,12 @@
+"""PEFT, with bitsandbytes loaded by us first: PEFT would load it by itself, and it would fetch code from a hub (O6)."""
+
+from __future__ import annotations
+
+from so8t.build.model.quantisation import has_bitsandbytes, load_bitsandbytes
+
+if has_bitsandbytes():
+    load_bitsandbytes()
+
+from peft import LoraConfig, PeftModel, get_peft_model  # noqa: E402
+
+__all__ = ["LoraConfig", "PeftModel", "get_peft_model"]
