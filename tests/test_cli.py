@@ -33,7 +33,8 @@ from so8t.core.run import STAGES
 Record = dict[str, Any]
 Call = Callable[..., tuple[int, str, str]]
 KEYS = {"id", "decision", "confidence", "probabilities", "opinions", "domain"}
-VERBS = ["run", *STAGES, "decide", "classify", "score", "plan", "doctor", "ledger", "status", "show", "policy", "selftest"]
+VERBS = ["run", *STAGES, "decide", "classify", "score", "plan", "doctor", "ledger", "status", "show", "policy"]
+VERBS += ["selftest"]
 
 
 @pytest.fixture

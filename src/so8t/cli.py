@@ -111,14 +111,15 @@ def _run_verbs(verbs: Any) -> None:
     run.add_argument("--to", choices=STAGES, default=STAGES[-1], help="この段階まで / last stage")
     for name in STAGES:
         ja, en = f"段階 {name} だけを実行", f"make stage {name} alone"
-        stage = (
-            run if name == "run" else _verb(verbs, name, ja, en, "so8t.commands.run:stage", f"{name} --profile tiny")
-        )
+        handler = "so8t.commands.train:train" if name == "train" else "so8t.commands.run:stage"
+        stage = run if name == "run" else _verb(verbs, name, ja, en, handler, f"{name} --profile tiny")
         stage.set_defaults(stage=name)
         if name == "bundle":
             _bundle_options(stage)
         if name in ("collect", "multimodal"):
             _shard_options(stage, name)
+        if name == "train":
+            _train_options(stage)
         _run_options(stage)
     _run_options(run)
 
@@ -140,6 +141,14 @@ def _shard_options(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument(
         "--tasks", type=int, default=0, metavar="N", help="datatrove で N 分割して並べる / N shares through datatrove"
     )
+
+
+def _train_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--detach", action="store_true", help="裏で続ける(出力は train.out) / in the background")
+    parser.add_argument(
+        "--from", dest="from_checkpoint", type=Path, metavar="CHECKPOINT",
+        help="このチェックポイントから / from this checkpoint (runs/NAME/work/train/step-…)",
+    )  # fmt: skip
 
 
 def _bundle_options(parser: argparse.ArgumentParser) -> None:
@@ -175,12 +184,23 @@ def _look_verbs(verbs: Any) -> None:
         "plan",
         "必要な資源を見積もる",
         "estimate what it takes",
-        "so8t.commands.look:plan",
+        "so8t.commands.plan:plan",
         "plan --profile phi4-mini-12gb",
     )
     _config_options(plan)
-    doctor = _verb(verbs, "doctor", "環境を点検", "check this machine", "so8t.commands.look:doctor")
+    _plan_options(plan)
+    doctor = _verb(verbs, "doctor", "環境を点検", "check this machine", "so8t.commands.plan:doctor")
     _config_options(doctor)
+    _selftest_options(
+        _verb(
+            verbs,
+            "selftest",
+            "この機械の GPU で学習できることを実際に確かめる",
+            "prove on this machine's GPU what training relies on",
+            "so8t.commands.selftest:selftest",
+            "selftest gpu",
+        )
+    )
     ledger = _verb(
         verbs,
         "ledger",
@@ -194,7 +214,8 @@ def _look_verbs(verbs: Any) -> None:
     ledger.add_argument("--key", type=Path, help="錨の公開鍵 / public key of the anchor")
     ledger.add_argument("--head", default="", help="SEQ:HEX 外に控えた最新ハッシュ / a head noted elsewhere")
     for name, ja, en in (("status", "実行の進み具合", "how far a run is"), ("show", "実行の要約", "summary of a run")):
-        parser = _verb(verbs, name, ja, en, f"so8t.commands.look:{name}", f"{name} tiny")
+        place = "status" if name == "status" else "look"
+        parser = _verb(verbs, name, ja, en, f"so8t.commands.{place}:{name}", f"{name} tiny")
         parser.add_argument("name", nargs="?", default="tiny", help="実行の名前 / name of the run")
         if name == "status":
             parser.add_argument("--watch", action="store_true", help="見続ける / keep watching")
@@ -209,3 +230,18 @@ def _look_verbs(verbs: Any) -> None:
     policy.add_argument("action", choices=("test",))
     policy.add_argument("cases", type=Path)
     policy.add_argument("--policy", default="demo", help="方針の名前かパス / name or path")
+
+
+def _plan_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="", help="学習する装置(既定は今あるもの) / default: what is here"
+    )
+    parser.add_argument("--probe", action="store_true", help="短く測って時間も見積もる / measure, and tell the time")
+
+
+def _selftest_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("gpu",), help="確かめる相手 / what to test")
+    parser.add_argument(
+        "--device", choices=("cuda", "cpu"), default="cuda", help="cpu = CPU で済む検査だけ / what a CPU can do"
+    )
+    parser.add_argument("--out", type=Path, default=Path("selftest-gpu.json"), help="報告のファイル / report file")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from so8t.build.plan.fit import CARDS
+from so8t.build.plan.memory import HEAP
 from so8t.build.plan.row import TOPICS, Row
 from so8t.build.plan.timing import Timing
 from so8t.build.planner import disk_bytes, estimate
@@ -59,6 +60,8 @@ def test_a_cpu_is_planned_for_in_fp32() -> None:
     found = rows(load_config("phi4-mini-12gb"), device="cpu")
     assert found["weights of the base"].basis == "cpu, fp32" and "GPU" not in found["peak"].basis
     assert (found["checkpoint being written"].number or 0) > 1e9
+    resident = found["peak (with glibc's allocator as it comes)"]
+    assert resident.number == pytest.approx(HEAP * (found["peak"].number or 0)) and "MALLOC" in resident.basis
 
 
 def test_fit(phi4: dict[str, Row]) -> None:

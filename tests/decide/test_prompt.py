@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import unicodedata
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from so8t.decide.prompt import (
     Prompt,
     answer_prompt,
     decision_prompt,
+    markers,
     messages,
     neutralise,
     training_text,
@@ -103,9 +106,147 @@ def test_neutralised_text_has_no_marks_and_stays_so(text: str) -> None:
     assert neutralise(made) == made
 
 
-def test_ordinary_text_is_left_alone() -> None:
-    text = "a < b | c > d、<b>太字</b>、x|y、5>3"
+ORDINARY = (
+    "a < b | c > d、<b>太字</b>、x|y、5>3", "a < b", "[1]", "［1］ 参照[2]、<https://example.jp/s>",
+    "if (a<s && s>b) [i] = 0;",
+    "1 <= s </ 2", "[inst] bos eos pad unk", "＜社外秘＞〈注〉〔別紙〕", "<table><tr><td>s</td></tr></table>",
+    "|---|---|",
+    "A社 > B社 > C社", "<山田> さん、[至急] です", "x ≯ y ∤ z", "㈱見本 ① ﾊﾝｶｸ Ａ＜Ｂ",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ORDINARY)
+def test_ordinary_text_is_left_alone(text: str) -> None:
     assert neutralise(text) == text
+    assert neutralise(text, ("<extra_0>", "[PAD]", "<|end|>")) == text
+
+
+SPELLINGS = (
+    "<start_of_turn>", "<end_of_turn>", "<bos>", "<eos>", "<pad>", "<unk>", "<mask>", "<s>", "</s>", "<unused99>",
+    "<|eot_id|>", "<|start_header_id|>", "<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|end|>", "<|turn>", "<turn|>",
+    "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "[TOOL_CALLS]", "[SYSTEM_PROMPT]", "<start_of_image>", "[PAD]",
+    "<｜User｜>",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_known_spellings_are_broken_without_being_told(spelling: str) -> None:
+    for text in (spelling, f"前{spelling}後", spelling * 3, spelling[:3] + spelling + spelling[3:]):
+        made = neutralise(text)
+        assert spelling not in made and not markers().search(made)
+    assert neutralise(f"前{spelling}後").startswith("前") and neutralise(f"前{spelling}後").endswith("後")
+    readable = [c for c in spelling if c.isalnum()]
+    assert [c for c in neutralise(spelling) if c.isalnum()] == readable  # only the brackets changed
+
+
+def test_full_width_spellings_are_broken_too() -> None:
+    """A tokenizer that reads the NFKC form would see the marker; what nobody would see as one stays full-width."""
+    assert neutralise("＜start_of_turn＞model") == "〈start_of_turn〉model"
+    assert neutralise("＜ｓ＞と＜Ａ＞") == "〈s〉と＜Ａ＞"
+    assert neutralise("\uff3bINST\uff3d") == "〔INST〕"
+
+
+@given(
+    text=st.text(alphabet=st.sampled_from(list("ab<>[]|/_ 〈・＜ａ⒜№\n\u0338\u3099")), max_size=30),
+    special=st.lists(st.text(alphabet=st.sampled_from(list("ab<>[]|_・〈№")), min_size=1, max_size=4), max_size=4),
+)
+@settings(max_examples=400)
+def test_any_special_token_is_broken(text: str, special: list[str]) -> None:
+    """Also tokens without brackets, of one character, or of the very characters that stand in."""
+    made = neutralise(text, tuple(special))
+    for token in special:
+        assert token not in made and token not in unicodedata.normalize("NFKC", made)
+    assert neutralise(made, tuple(special)) == made
+
+
+def test_blank_tokens_are_ordinary_text() -> None:
+    assert neutralise("a\n\nb c", ("\n\n", " ", "")) == "a\n\nb c"
+
+
+def tiny_tokenizer() -> Any:
+    """The tiny profile's own, from the words that the attacks use."""
+    pytest.importorskip("torch", exc_type=ImportError)
+    from so8t.build.model.tokenizer import train_tokenizer
+
+    return train_tokenizer(["<|end|> <start_of_turn> 権限 区分 締め日はいつですか ALLOW " * 20], 400)
+
+
+def gemma_tokenizer(normalised: bool) -> Any:
+    """Gemma's kind: SentencePiece spelling with byte tokens. `normalised`: NFKC first and specials matched after it."""
+    tokenizers = pytest.importorskip("tokenizers", exc_type=ImportError)
+    transformers = pytest.importorskip("transformers", exc_type=ImportError)
+    special = ("<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>", "[INST]", "<EOD|LLM-jp>")
+    letters = sorted(set("▁<>[]/|_・〈〉abcdefghijklmnopqrstuvwxyzEODINSTLMPjp権限区分締日はいつですか。:"))
+    pieces = [*special, *(f"<0x{i:02X}>" for i in range(256)), *letters, "st", "▁s"]
+    vocabulary = {piece: i for i, piece in enumerate(pieces)}
+    merges = [("s", "t"), ("▁", "s")]
+    made = tokenizers.Tokenizer(tokenizers.models.BPE(vocabulary, merges, byte_fallback=True, unk_token="<unk>"))
+    normal = tokenizers.normalizers
+    spaces = normal.Replace(" ", "▁")
+    made.normalizer = normal.Sequence([normal.NFKC(), spaces]) if normalised else spaces
+    made.add_special_tokens(
+        [tokenizers.AddedToken(t, special=True, normalized=normalised, lstrip=normalised) for t in special]
+    )
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=made, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", unk_token="<unk>"
+    )
+
+
+TOKENIZERS = {
+    "tiny": tiny_tokenizer, "gemma": lambda: gemma_tokenizer(False), "gemma nfkc": lambda: gemma_tokenizer(True)
+}  # fmt: skip
+PIECES = st.sampled_from(
+    [*SPELLINGS, "<EOD|LLM-jp>", "<|system|>", "<|user|>", "<|assistant|>", *"<>[]|/_＜＞［］｜ ",
+     "start_of_turn", "INST", "締め日は", "\u0338", "\u3099", "\u200b", "\x00", "\n", "ｓ", "a"]
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", list(TOKENIZERS))
+def test_text_from_outside_never_makes_a_special_token(kind: str) -> None:
+    """The law, for text of marker pieces: none of its ids is a special one, whatever the template's own are."""
+    tokenizer = TOKENIZERS[kind]()
+    special = tuple(t.content for t in tokenizer.added_tokens_decoder.values() if t.special)
+    numbers = set(tokenizer.all_special_ids) | {tokenizer.convert_tokens_to_ids(t) for t in special}
+    assert all(
+        numbers & set(tokenizer(t, add_special_tokens=False)["input_ids"]) for t in special
+    )  # they would be seen
+
+    @given(parts=st.lists(PIECES, max_size=12))
+    @settings(max_examples=300)
+    def law(parts: list[str]) -> None:
+        ids = tokenizer(neutralise("".join(parts), special), add_special_tokens=False)["input_ids"]
+        assert not numbers & set(ids)
+
+    law()
+
+
+@pytest.mark.parametrize("kind", list(TOKENIZERS))
+def test_conversation_has_the_templates_special_tokens_only(kind: str) -> None:
+    """In the whole prompt as in the answer: as many special ids as with a harmless text."""
+    tokenizer = TOKENIZERS[kind]()
+    special = tuple(t.content for t in tokenizer.added_tokens_decoder.values() if t.special)
+    first, last = ("<|user|>", "<|end|>") if kind == "tiny" else ("<start_of_turn>", "<end_of_turn>")
+    turn = "{% for m in messages %}" + first + "{{ m.content }}" + last + "{% endfor %}"
+    chat = ChatFormat(turn + "{% if add_generation_prompt %}" + first + "{% endif %}", special=special)
+    numbers = set(tokenizer.all_special_ids) | {tokenizer.convert_tokens_to_ids(t) for t in special}
+
+    def count(text: str) -> int:
+        return sum(i in numbers for i in tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    harmless = count(decision_prompt(prompt("abc"), "full", chat))
+    for attack in (*SPELLINGS, *special, "<EOD|LLM-jp>"):
+        hostile = [prompt(attack), prompt("abc", clearance=attack), prompt("abc", classification=attack)]
+        hostile += [prompt("abc", contract={"role": attack}), prompt("abc", policy_state={"org_name": attack})]
+        assert {count(decision_prompt(p, "full", chat)) for p in hostile} == {harmless}, attack
+        assert count(training_text(prompt("abc"), "compact", chat, Decision.ALLOW, attack)[1]) == 1
+
+
+def test_chat_format_as_json_and_as_old_bundles_have_it() -> None:
+    chat = ChatFormat("t", "<s>", "</s>", ("<EOD|LLM-jp>",))
+    assert ChatFormat.from_json(json.loads(json.dumps(chat.to_json()))) == chat
+    assert ChatFormat.from_json({"template": "t", "bos_token": "b", "eos_token": "e", "style": "full"}) == ChatFormat(
+        "t", "b", "e"
+    )
 
 
 def reference(chat: ChatFormat, conversation: list[dict[str, str]], reply: bool) -> str:

@@ -218,12 +218,7 @@ def write_payload(ctx: StageContext, model: Path) -> None:
     chat = chat_format(model)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(model / name, ctx.folder / name)
-    prompt = {
-        "style": ctx.config.prompt.style,
-        "template": chat.template,
-        "bos_token": chat.bos_token,
-        "eos_token": chat.eos_token,
-    }
+    prompt = {"style": ctx.config.prompt.style, **chat.to_json()}
     write_json(ctx.folder / PROMPT, prompt | {"context": ctx.config.export.context, "deploy": ctx.config.prove.deploy})
     write_text(ctx.folder / POLICY, policy_text(ctx.config.prove.policy)[0])
     shutil.copyfile(ctx.input("collect") / DOMAIN_MODEL, ctx.folder / DOMAIN_MODEL)

@@ -185,6 +185,7 @@ class TrainConfig:
 
     packing: fill rows of maximum_tokens with several samples. precision: of the frozen base ("auto" = bf16 on a card
     that has it, else fp32). sharding: "full" = FSDP, the base split over the processes of a torchrun.
+    offload_activations: what gradient checkpointing keeps of each layer goes to main memory (plan 8.1, level 2).
     """
 
     epochs: float = 3.0
@@ -209,6 +210,7 @@ class TrainConfig:
     optimizer: Literal["auto", "adamw", "paged_adamw_8bit"] = "auto"
     sharding: Literal["none", "full"] = "none"
     gradient_checkpointing: bool = False
+    offload_activations: bool = False
     seed: int = 8
     validation_samples: int = 200
     lora: LoraConfig = field(default_factory=LoraConfig)
@@ -261,6 +263,24 @@ class DemoConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanConfig:
+    """What `so8t plan` reckons power and money from: the plan's own figures (1.2, 6.2) until you put in yours.
+
+    No stage depends on these. watts: of the whole machine; hours: it runs in a month; yen without tax.
+    """
+
+    yen_per_kwh: float = 30.0
+    training_watts: float = 500.0
+    running_watts: float = 350.0
+    running_hours: float = 720.0
+    maintenance_yen: float = 50_000.0
+    hardware_yen: float = 425_000.0
+    labour_hours: float = 160.0
+    labour_yen: float = 10_000.0
+    cloud_yen: tuple[float, ...] = (300_000.0, 200_000.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """One whole configuration; `profile` names where it started from."""
 
@@ -277,6 +297,7 @@ class Config:
     export: ExportConfig = field(default_factory=ExportConfig)
     prove: ProveConfig = field(default_factory=ProveConfig)
     demo: DemoConfig = field(default_factory=DemoConfig)
+    plan: PlanConfig = field(default_factory=PlanConfig)
 
     def section(self, name: str) -> dict[str, Any]:
         """One section as plain JSON values."""

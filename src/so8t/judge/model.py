@@ -17,6 +17,8 @@ from so8t.decide.prompt import ChatFormat, Prompt, Style, answer_prompt, decisio
 from so8t.decide.views import clearest, views
 
 LEAST_SCORE = -1e6  # a backend that lost a label says "impossible"; three impossible labels must not become a vote
+# Ends of a turn: Phi's, and those of Gemma, ChatML (Qwen) and Llama 3.
+ENDS = ("<|end|>", "<|endoftext|>", "<|user|>", "<end_of_turn>", "<|im_end|>", "<|eot_id|>")
 LABELS = tuple(d.value for d in DECISIONS)
 
 
@@ -59,5 +61,5 @@ class ModelJudge:
     async def answer(self, request: Request, policy: Policy, domain: Domain | None, maximum_tokens: int) -> str:
         """The model's answer to a request that was allowed."""
         prompt = answer_prompt(self.prompt(request, policy, domain), self.style, self.chat, DECISIONS[0])
-        made = await self.backend.generate(prompt, maximum_tokens, stop=("<|end|>", "<|endoftext|>", "<|user|>"))
+        made = await self.backend.generate(prompt, maximum_tokens, stop=ENDS)
         return made.text.strip()

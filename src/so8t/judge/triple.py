@@ -98,7 +98,7 @@ def read_calibration(payload: Path, quantisation: str) -> Calibration:
 def load_triple(payload: Path, backend: Backend, calibration: Calibration, payload_digest: str = "") -> TripleJudge:
     """The judges as a bundle's payload describes them. Raises PolicyInvalid, RecordInvalid, BundleBroken."""
     prompt = read_json(payload / PROMPT)
-    chat = ChatFormat(prompt["template"], prompt["bos_token"], prompt["eos_token"])
+    chat = ChatFormat.from_json(prompt)
     path = payload / PRECEDENTS
     cases = [Case.from_json(record, f"{path}:{number}") for number, record in read_jsonl(path)]
     return TripleJudge(

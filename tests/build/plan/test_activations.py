@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 from transformers import (
     Gemma3ForCausalLM,
     Gemma3TextConfig,
@@ -21,6 +23,7 @@ from transformers import (
 )
 
 from so8t.build.model.attach import attach
+from so8t.build.model.loading import load_causal
 from so8t.build.plan.activations import first_layer_spares, kept
 from so8t.build.plan.architecture import Architecture
 from so8t.build.plan.numerics import numerics
@@ -109,3 +112,30 @@ def test_what_a_layer_keeps(kind: str, case: str) -> None:
 
 def _of(kind: str, train: TrainConfig, layers: int) -> tuple[Any, bool]:
     return built(kind, train, layers)[0], train.packing
+
+
+def test_int8_layers_hold_on_to_their_inputs(tmp_path: Path) -> None:
+    """What activations.kept counts as "int8": alive after a recomputing forward pass, and gone without int8."""
+    pytest.importorskip("bitsandbytes")
+    config, model, _ = MODELS["phi3"]
+    model(config(**SIZES, num_hidden_layers=2)).save_pretrained(tmp_path)
+    assert (_alive(tmp_path, "none"), _alive(tmp_path, "int8")) == (0, 4 * 2)
+
+
+def _alive(folder: Path, kind: Any) -> int:
+    """Inputs of the projections whose storage is still there after the forward pass."""
+    causal = load_causal(folder, torch.bfloat16, kind)
+    causal.requires_grad_(False)
+    causal.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    causal.enable_input_require_grads()
+    gated = attach(causal, PLAIN.lora, GateConfig(enabled=False))
+    gated.train()
+    seen: list[StorageWeakRef] = []
+    for module in gated.causal.modules():
+        if hasattr(module, "base_layer"):
+            module.base_layer.register_forward_pre_hook(
+                lambda _m, inputs: seen.append(StorageWeakRef(inputs[0].untyped_storage()))
+            )
+    hidden = gated.hidden(torch.randint(1, 199, (ROWS, TOKENS)))
+    assert hidden.requires_grad and len(seen) == 4 * 2
+    return sum(not storage.expired() for storage in seen)

@@ -71,6 +71,8 @@ def test_recomputing_keeps_one_layer_instead_of_all() -> None:
     assert one.layers == 32 * tokens * 2 * 3072
     assert all_layers.layers > 25 * (one.layer - all_layers.layer)
     assert one.peak < 0.6 * all_layers.peak
+    away = dataclasses.replace(plain, gradient_checkpointing=True, offload_activations=True)
+    assert memory(PHI4, away, "cuda").layers == 0 and memory(PHI4, away, "cpu").layers > 0
 
 
 def test_int8_keeps_inputs_that_recomputing_does_not_reach() -> None:

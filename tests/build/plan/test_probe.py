@@ -11,10 +11,10 @@ import torch
 from so8t.build.plan import probe as module
 from so8t.build.plan.architecture import PHI4_MINI, tiny_values
 from so8t.build.plan.memory import GIB
-from so8t.build.plan.probe import SHORTEST, free_bytes, probe, thin_values
+from so8t.build.plan.probe import SHORTEST, free_bytes, probe, probe_here, thin_values
 from so8t.build.plan.timing import ACCUMULATIONS, THIN
 from so8t.core.config import BaseConfig, LoraConfig, TrainConfig, load_config
-from so8t.core.errors import MemoryShort
+from so8t.core.errors import EnvironmentUnfit, MemoryShort
 
 CPU = torch.device("cpu")
 VALUES = tiny_values(BaseConfig(vocab_size=256, hidden_size=64, intermediate_size=96, layers=5, heads=4, kv_heads=2))
@@ -76,3 +76,9 @@ def test_thin_values() -> None:
 
 def test_free_memory() -> None:
     assert free_bytes(CPU) > 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a card")
+def test_a_card_that_torch_does_not_see() -> None:
+    with pytest.raises(EnvironmentUnfit, match="cuda"):
+        probe_here(load_config("micro"), "cuda")

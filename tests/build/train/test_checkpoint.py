@@ -183,7 +183,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("big", ["parameters", "optimizer"])
 def test_a_really_full_disk(small_disk: Path, big: str) -> None:
-    """Whichever file does not fit, and through whichever library: DiskFull, nothing half-written, the last one whole."""
+    """Whichever file does not fit, through whichever library: DiskFull, nothing half-written, the last one whole."""
     checkpoint.save(small_disk, state(1), 5)
     large = state(2)
     if big == "parameters":

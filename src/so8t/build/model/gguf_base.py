@@ -59,12 +59,13 @@ def convert(file: Path, folder: Path) -> dict[str, Any]:
 @contextmanager
 def _no_bar() -> Iterator[None]:
     """transformers draws a bar of its own through ours."""
-    bar = modeling_gguf_pytorch_utils.tqdm
-    modeling_gguf_pytorch_utils.tqdm = partial(bar, disable=True)
+    reader: Any = modeling_gguf_pytorch_utils
+    bar = reader.tqdm
+    reader.tqdm = partial(bar, disable=True)
     try:
         yield
     finally:
-        modeling_gguf_pytorch_utils.tqdm = bar
+        reader.tqdm = bar
 
 
 def _require_known(header: Header) -> None:

@@ -7,6 +7,6 @@ from so8t.build.model.quantisation import has_bitsandbytes, load_bitsandbytes
 if has_bitsandbytes():
     load_bitsandbytes()
 
-from peft import LoraConfig, PeftModel, get_peft_model  # noqa: E402
+from peft import LoraConfig, PeftModel, get_peft_model
 
 __all__ = ["LoraConfig", "PeftModel", "get_peft_model"]

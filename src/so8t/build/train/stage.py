@@ -23,6 +23,8 @@ from so8t.build.model.loading import load_causal, load_tokenizer
 from so8t.build.model.precision import choose_precision
 from so8t.build.model.quantisation import choose_quantization
 from so8t.build.model.tokenizer import chat_format
+from so8t.build.plan.architecture import Architecture
+from so8t.build.plan.proposals import proposals
 from so8t.build.train.dataset import Encoded, encode
 from so8t.build.train.gpu import nvidia_sensor
 from so8t.build.train.history import Events
@@ -32,6 +34,7 @@ from so8t.build.train.samples import training_samples
 from so8t.build.train.sharding import shard_base
 from so8t.build.train.trainer import Trainer, Watcher
 from so8t.build.train.watchers import Curves, Heat
+from so8t.core.errors import MemoryShort
 from so8t.core.files import read_json, write_text
 from so8t.core.launch import launched
 from so8t.core.run import StageContext
@@ -56,7 +59,10 @@ def run_train(ctx: StageContext) -> dict[str, Any]:
         counts = trainer.model.counts()
         _say_counts(ctx, counts, len(trainer.data))
         begin = time.monotonic()
-        facts = trainer.run()
+        try:
+            facts = trainer.run()
+        except MemoryShort as error:
+            raise MemoryShort(where=error.where, detail=_ways_out(ctx, error, device)) from error
     facts |= counts | {"samples": len(trainer.data), "rows": len(trainer.batches.rows), "device": device.type}
     facts |= {"processes": ranks.processes, "pieces": trainer.pieces}
     facts |= _speed(trainer, time.monotonic() - begin)
@@ -65,6 +71,13 @@ def run_train(ctx: StageContext) -> dict[str, Any]:
     if ranks.main:
         _write(ctx, trainer, facts)
     return facts
+
+
+def _ways_out(ctx: StageContext, error: MemoryShort, device: torch.device) -> str:
+    """The error's own words, then the settings that take less, with the plan's figure for each."""
+    shape = Architecture.of(read_json(base_folder(ctx) / "config.json"))
+    found = proposals(shape, ctx.config.train, "cuda" if device.type == "cuda" else "cpu")
+    return "; ".join([error.detail, *map(str, found)])
 
 
 def _speed(trainer: Trainer, seconds: float) -> dict[str, float]:
