@@ -88,6 +88,7 @@ def train(case: Case) -> dict[str, int]:
     from transformers import Phi3Config, Phi3ForCausalLM
 
     from so8t.build.model.attach import attach
+    from so8t.build.model.recompute import recompute_layers
     from so8t.build.train.dataset import Encoded
     from so8t.build.train.trainer import Trainer
     from so8t.core.progress import Progress
@@ -98,8 +99,7 @@ def train(case: Case) -> dict[str, int]:
     model = Phi3ForCausalLM(Phi3Config(**case.values))
     model.requires_grad_(False)
     if case.recompute:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        model.enable_input_require_grads()
+        recompute_layers(model, "none")
     config = case.train
     gated = attach(model, config.lora, config.gate)
     ids = torch.randint(1, case.vocabulary, (STEPS * ACCUMULATION * case.batch, case.tokens)).tolist()

@@ -255,7 +255,7 @@ def test_doctor(call: Call, tmp_path: Path) -> None:
     code, out, _ = call("doctor", "--profile", "micro", "--json", "--runs", tmp_path)
     findings = json.loads(out)
     assert code == (12 if any(not f["ok"] and f["fatal"] for f in findings) else 0)
-    assert {"ja", "en", "detail", "ok", "fatal"} == findings[0].keys()
+    assert {"ja", "en", "detail", "ok", "fatal", "next_ja", "next_en"} == findings[0].keys()
     assert "Python" in call("doctor", "--profile", "micro", "--runs", tmp_path)[1]
 
 

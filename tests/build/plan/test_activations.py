@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from transformers import (
 
 from so8t.build.model.attach import attach
 from so8t.build.model.loading import load_causal
+from so8t.build.model.recompute import recompute_layers
 from so8t.build.plan.activations import first_layer_spares, kept
 from so8t.build.plan.architecture import Architecture
 from so8t.build.plan.numerics import numerics
@@ -115,19 +117,25 @@ def _of(kind: str, train: TrainConfig, layers: int) -> tuple[Any, bool]:
 
 
 def test_int8_layers_hold_on_to_their_inputs(tmp_path: Path) -> None:
-    """What activations.kept counts as "int8": alive after a recomputing forward pass, and gone without int8."""
+    """What activations.kept counts as "int8" is alive after torch's non-reentrant recomputing, and gone after ours."""
     pytest.importorskip("bitsandbytes")
     config, model, _ = MODELS["phi3"]
     model(config(**SIZES, num_hidden_layers=2)).save_pretrained(tmp_path)
-    assert (_alive(tmp_path, "none"), _alive(tmp_path, "int8")) == (0, 4 * 2)
+
+    def plain(causal: Any) -> None:
+        causal.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+        causal.enable_input_require_grads()
+
+    assert _alive(tmp_path, "int8", plain) == 4 * 2
+    assert _alive(tmp_path, "int8", lambda causal: recompute_layers(causal, "int8")) == 0
+    assert _alive(tmp_path, "none", lambda causal: recompute_layers(causal, "none")) == 0
 
 
-def _alive(folder: Path, kind: Any) -> int:
+def _alive(folder: Path, kind: Any, recompute: Callable[[Any], None]) -> int:
     """Inputs of the projections whose storage is still there after the forward pass."""
     causal = load_causal(folder, torch.bfloat16, kind)
     causal.requires_grad_(False)
-    causal.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
-    causal.enable_input_require_grads()
+    recompute(causal)
     gated = attach(causal, PLAIN.lora, GateConfig(enabled=False))
     gated.train()
     seen: list[StorageWeakRef] = []

@@ -75,10 +75,14 @@ def test_recomputing_keeps_one_layer_instead_of_all() -> None:
     assert memory(PHI4, away, "cuda").layers == 0 and memory(PHI4, away, "cpu").layers > 0
 
 
-def test_int8_keeps_inputs_that_recomputing_does_not_reach() -> None:
-    """bitsandbytes holds them on its own context: 2 x (3072 + 3072 + 3072 + 8192) bytes a token and layer."""
-    int8, nf4 = (memory(PHI4, changed(quantization=k), "cuda") for k in ("int8", "nf4"))
-    assert int8.layers - nf4.layers == 32 * TRAIN.batch_size * TRAIN.maximum_tokens * 2 * (3 * 3072 + 8192)
+def test_int8_keeps_its_inputs_until_the_way_back() -> None:
+    """2 x (3072 + 3072 + 3072 + 8192) bytes a token: in every layer, or in the one that is computed again."""
+    tokens = TRAIN.batch_size * TRAIN.maximum_tokens
+    for again in (False, True):
+        int8, nf4 = (
+            memory(PHI4, changed(quantization=k, gradient_checkpointing=again), "cuda") for k in ("int8", "nf4")
+        )
+        assert int8.layers - nf4.layers == (0 if again else 32 * tokens * 2 * (3 * 3072 + 8192))
 
 
 def test_the_first_micro_batch_meets_no_gradients() -> None:

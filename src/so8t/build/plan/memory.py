@@ -102,7 +102,7 @@ def _layers(shape: Architecture, train: TrainConfig, how: Numerics) -> float:
     if train.gradient_checkpointing:
         offloaded = train.offload_activations and how.device == "cuda"
         inputs = 0 if offloaded else how.element * shape.hidden
-        return shape.layers * (inputs + parts["int8"])
+        return float(shape.layers * inputs)
     return shape.layers * sum(parts.values()) - first_layer_spares(shape, train, how)
 
 
@@ -113,7 +113,7 @@ def _layer(shape: Architecture, train: TrainConfig, how: Numerics) -> float:
     residual stream.
     """
     parts = kept(shape, train, how)
-    anew = sum(parts.values()) - parts["int8"] if train.gradient_checkpointing else 0.0
+    anew = sum(parts.values()) if train.gradient_checkpointing else 0.0
     return anew + 3 * FP32 * (shape.feed_forward + shape.hidden)
 
 

@@ -18,6 +18,7 @@ from so8t.build.model.attention import choose_attention
 from so8t.build.model.loading import load_causal
 from so8t.build.model.precision import choose_precision
 from so8t.build.model.quantisation import choose_quantization
+from so8t.build.model.recompute import recompute_layers
 from so8t.build.plan.architecture import Architecture, base_values
 from so8t.build.plan.memory import memory
 from so8t.build.plan.numerics import Device
@@ -131,8 +132,7 @@ def _thin(values: Mapping[str, Any], layers: int, train: TrainConfig, device: to
             model = load_causal(Path(folder), dtype, kind, device, attention)
     model.requires_grad_(False)
     if train.gradient_checkpointing:
-        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
-        model.enable_input_require_grads()
+        recompute_layers(model, kind, train.offload_activations and device.type == "cuda")
     return attach(model, train.lora, train.gate)
 
 

@@ -22,6 +22,7 @@ from so8t.build.model.head import check_head
 from so8t.build.model.loading import load_causal, load_tokenizer
 from so8t.build.model.precision import choose_precision
 from so8t.build.model.quantisation import choose_quantization
+from so8t.build.model.recompute import recompute_layers
 from so8t.build.model.tokenizer import chat_format
 from so8t.build.plan.architecture import Architecture
 from so8t.build.plan.proposals import proposals
@@ -123,9 +124,7 @@ def load_gated(ctx: StageContext, folder: Path, device: torch.device, ranks: Ran
     _set_dropout(model, config.dropout)
     model.requires_grad_(False)
     if config.gradient_checkpointing:
-        offload = {"offload": True} if config.offload_activations and device.type == "cuda" else {}
-        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False}, **offload)
-        model.enable_input_require_grads()
+        recompute_layers(model, kind.value, config.offload_activations and device.type == "cuda")
     torch.manual_seed(config.seed)  # LoRA's starting values
     gated = attach(model, config.lora, config.gate)
     if config.sharding == "full" and ranks.processes > 1:
