@@ -20,7 +20,7 @@ import pytest
 from filelock import FileLock
 
 from so8t import pipeline
-from so8t.core.config import Config, SourceConfig, load_config
+from so8t.core.config import CheckpointConfig, Config, SourceConfig, load_config
 from so8t.core.errors import ConfigChanged, DiskFull, MemoryShort, RunBusy, StageBroken, StageMissing
 from so8t.core.files import hash_folder
 from so8t.core.packaged import policy_text
@@ -186,17 +186,34 @@ def test_accept_change_redoes_what_depends_on_it(
     piped(tmp_path, config).start()
     stages.made.clear()
     piped(tmp_path, changed(config, section, **values), accept=True).start()
-    assert stages.made == downstream(*(s for s in STAGES if section in STAGE_TABLE[s].sections))
-    assert section in STAGE_TABLE[stages.made[0]].sections
+    assert stages.made == downstream(*(s for s in STAGES if depends(s, section, *values)))
+    assert depends(stages.made[0], section, *values)
     stages.made.clear()
     piped(tmp_path, changed(config, section, **values)).start()  # from now on this is the configuration
     assert stages.made == []
 
 
+def depends(stage: str, section: str, *keys: str) -> bool:
+    """Does a stage depend on these keys of a section, named as a whole or one by one?"""
+    named = {section, *(f"{section}.{key}" for key in keys)}
+    return not named.isdisjoint(STAGE_TABLE[stage].sections)
+
+
 def test_every_section_that_a_stage_is_named_after_is_its_own() -> None:
     for name in STAGES:
-        assert name == "bundle" or name in STAGE_TABLE[name].sections
+        assert name in ("bundle", "train") or name in STAGE_TABLE[name].sections
     assert "prompt" in STAGE_TABLE["train"].sections
+
+
+def test_how_training_is_looked_after_is_no_part_of_it(tmp_path: Path, stages: Stages, config: Config) -> None:
+    """When to save and when a card is too hot may change on the way; all else that is learned with may not."""
+    keys = {f.name for f in dataclasses.fields(config.train)}
+    own = {s.removeprefix("train.") for s in STAGE_TABLE["train"].sections if s.startswith("train.")}
+    assert keys - own == {"checkpoint", "gpu", "sharding"}
+    piped(tmp_path, config).start()
+    stages.made.clear()
+    piped(tmp_path, changed(config, "train", checkpoint=CheckpointConfig(seconds=7.0))).start()
+    assert stages.made == []
 
 
 def test_accept_change_forgets_checkpoints(tmp_path: Path, stages: Stages, config: Config) -> None:

@@ -253,7 +253,9 @@ def test_the_wrong_side_fails_only_where_it_is_not_square() -> None:
 )
 def test_a_manifest_gives_the_settings_back(config: Any) -> None:
     values = json.loads(json.dumps(dataclasses.asdict(config)))
-    assert finished.settings(type(config), values) == config
+    parts = {f"part.{key}": value for key, value in values.items()}
+    assert finished.settings(type(config), finished.whole_sections(parts)["part"]) == config
+    assert finished.whole_sections({"all": values}) == {"all": values}
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,18 @@ def settings(cls: type[Any], values: Mapping[str, Any]) -> Any:
     return cls(**given)
 
 
+def whole_sections(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest's configuration by section: it names whole ones, or "section.key" where a stage depends on a part."""
+    sections: dict[str, Any] = {}
+    for name, value in config.items():
+        section, _, key = name.partition(".")
+        if key:
+            sections.setdefault(section, {})[key] = value
+        else:
+            sections[section] = value
+    return sections
+
+
 @dataclass(frozen=True)
 class Finished:
     """runs/NAME after the stage burnin."""
@@ -57,7 +69,7 @@ class Finished:
             run.require(stage)
             manifest = run.manifest(stage)
             assert manifest is not None
-            sections |= dict(manifest.config)
+            sections |= whole_sections(manifest.config)
         kinds = {"train": TrainConfig, "prompt": PromptConfig, "burnin": BurnInConfig}
         made = {name: settings(kind, sections[name]) for name, kind in kinds.items()}
         quiet = Progress(stream=io.StringIO())

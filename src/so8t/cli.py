@@ -147,7 +147,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detach", action="store_true", help="裏で続ける(出力は train.out) / in the background")
     parser.add_argument(
         "--from", dest="from_checkpoint", type=Path, metavar="CHECKPOINT",
-        help="このチェックポイントから / from this checkpoint (runs/NAME/work/train/step-…)",
+        help="このチェックポイントから(step-… かフォルダ) / from this checkpoint (step-… or folder)",
     )  # fmt: skip
 
 

@@ -28,8 +28,7 @@ def train(options: argparse.Namespace) -> int:
     """The stage train, after a yes; with --detach it goes on when this terminal is closed."""
     config = load_config(options.profile, options.config)
     run = Run(options.runs / (options.name or config.profile))
-    if options.from_checkpoint is not None and not options.from_checkpoint.is_dir():
-        raise UsageError(where=options.from_checkpoint, detail="--from: not a checkpoint folder")
+    options.from_checkpoint = _checkpoint(options.from_checkpoint, run)
     if options.detach:
         _refuse_busy(run)
         for needed in STAGE_TABLE["train"].inputs:
@@ -37,6 +36,16 @@ def train(options: argparse.Namespace) -> int:
     if not options.yes and not _agreed(config, options):
         return 0
     return detach(options, run) if options.detach else stage(options)
+
+
+def _checkpoint(given: Path | None, run: Run) -> Path | None:
+    """A folder, or the name of one of the run's own checkpoints. Raises UsageError when there is none."""
+    if given is None:
+        return None
+    found = next((p for p in (given, run.folder / "work" / "train" / given) if p.is_dir()), None)
+    if found is None:
+        raise UsageError(where=given, detail="--from: not a checkpoint folder")
+    return found
 
 
 def _agreed(config: Config, options: argparse.Namespace) -> bool:

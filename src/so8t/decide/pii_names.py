@@ -129,7 +129,7 @@ def _is_shown(name: str, mark: str) -> bool:
             return name + mark not in _TITLES_OF_KINGS
         return name not in _ORDINARY or (len(name) > 1 and mark not in _LOCAL_TITLES)
     if name[:-1] in _SURNAMES and name[-1] in _GIVEN_KANJI and len(name) > 2:  # a given name of one kanji
-        return mark in _PERSONAL
+        return mark in _PERSONAL or name[-1] in _GIVEN
     return (name in _READINGS and mark != "氏") or _is_full_name(name)
 
 
