@@ -127,7 +127,7 @@ def test_from_a_checkpoint(
     (tmp_path / "step-00000120").mkdir()
     assert call(runs, "--yes", "--from", str(tmp_path / "step-00000120")) == 0
     assert trained[0].from_checkpoint == tmp_path / "step-00000120"
-    own = runs / "tiny" / "work" / "train" / "step-00000007"
+    own = runs / "micro" / "work" / "train" / "step-00000007"
     own.mkdir(parents=True)
     assert call(runs, "--yes", "--from", own.name) == 0  # by its name alone
     assert trained.pop().from_checkpoint == own
