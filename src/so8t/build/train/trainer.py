@@ -206,15 +206,15 @@ class Trainer:
         if rotations is not None:
             rotations.refresh()
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)
-        features = self.head.linear.in_features
+        features, weight = self.head.linear.in_features, totals.weight or 1.0  # nothing that counts: a loss of 0
         smooth_over = max(1, pet.pet_count(totals.triples, totals.samples, features, self.config.pet.normalisation))
         for name, batch in self.batches.of_step(step, self.pieces, self.ranks.rank, self.ranks.processes):
             torch.manual_seed(_seed(self.config.seed, name))
             ce, smooth = self.losses(batch)
-            loss = ce / totals.weight + lam * smooth / smooth_over
+            loss = ce / weight + lam * smooth / smooth_over
             if loss.requires_grad:
                 loss.backward()  # type: ignore[no-untyped-call]
-            sums += torch.stack([ce.detach() / totals.weight, smooth.detach() / smooth_over])
+            sums += torch.stack([ce.detach() / weight, smooth.detach() / smooth_over])
         if rotations is not None:
             rotations.pull_gradients()
         for parameter in self.parameters.values():  # every process must bring the same tensors to the sum
