@@ -137,3 +137,16 @@ def test_sums_of_parts_add_up_to_the_loss_of_the_whole(normalisation: Normalisat
     count = pet_count(int(triples(segments).sum()), 5, 4, normalisation)
     parts = sum(pet_sum(h[i:j], segments[i:j], normalisation) for i, j in ((0, 1), (1, 4), (4, 5)))
     assert torch.allclose(torch.as_tensor(parts) / count, pet_loss(h, segments, normalisation))
+
+
+@ALL
+def test_gradient_is_that_of_autograd(normalisation: Normalisation) -> None:
+    h = hidden(3, 8).requires_grad_()
+    segments = torch.tensor([[1] * 8, [1] * 5 + [0] * 3, [1] * 4 + [2] * 4])
+    pet_sum(h, segments, normalisation).backward()
+    other = h.detach().clone().requires_grad_()
+    mask, d2 = triples(segments), second_difference(other)
+    size = other.detach()[:, 1:-1].square().sum(-1) if normalisation == "scale-free" else 1.0
+    ((d2.square().sum(-1) / size) * mask).sum().backward()
+    assert h.grad is not None and other.grad is not None
+    assert torch.allclose(h.grad, other.grad, rtol=1e-5, atol=1e-6)

@@ -254,3 +254,20 @@ def test_second_pull_adds_nothing() -> None:
     once = rotations.skew.grad.clone()
     rotations.pull_gradients()
     assert torch.equal(rotations.skew.grad, once)
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 3, 4, 6, 12])
+def test_rotate_and_its_gradients_for_any_number_of_blocks(blocks: int) -> None:
+    """Blocks are joined by four, two or one; what autograd is told is what a plain product gives."""
+    generator = torch.Generator().manual_seed(blocks)
+    x = torch.randn(2, 5, blocks * 8, generator=generator, dtype=torch.float64, requires_grad=True)
+    r = rotation(torch.randn(blocks, 28, generator=generator, dtype=torch.float64)).requires_grad_()
+    plain = torch.einsum("btki,kji->btkj", x.view(2, 5, blocks, 8), r).reshape(2, 5, -1)
+    assert torch.allclose(rotate(x, r), plain, atol=1e-12)
+    assert torch.autograd.gradcheck(rotate, (x, r))
+
+
+def test_rotate_takes_a_view() -> None:
+    x = torch.randn(16, 6).T
+    r = rotation(torch.randn(2, 28))
+    assert torch.allclose(rotate(x, r), rotate(x.contiguous(), r))

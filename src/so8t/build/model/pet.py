@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -28,13 +28,39 @@ def triples(segments: Tensor) -> Tensor:
 
 def pet_sum(h: Tensor, segments: Tensor, normalisation: Normalisation = "scale-free") -> Tensor:
     """What `pet_loss` is the mean of, summed: micro-batches of any size add up to the same loss. Scalar, fp32."""
-    mask = triples(segments) if h.shape[1] > 2 else segments.new_zeros((len(segments), 0), dtype=torch.bool)
-    d2 = second_difference(h.float())[mask] if bool(mask.any()) else h.new_zeros((0, h.shape[-1])).float()
-    squares = d2.square().sum(-1)
-    if normalisation == "scale-free":
-        size = h.detach()[:, 1:-1][mask].float().square().sum(-1) if len(squares) else squares
-        squares = squares / size.clamp_min(torch.finfo(torch.float32).tiny)
-    return squares.sum()
+    if h.shape[1] < 3:
+        return h.new_zeros((), dtype=torch.float32)
+    total: Tensor = _Roughness.apply(h, triples(segments), normalisation == "scale-free")  # type: ignore[no-untyped-call]
+    return total
+
+
+class _Roughness(torch.autograd.Function):
+    """Sum over the triples in the mask of w |d2 h|^2 with w held constant: 1 / |h|^2 or 1."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, mask: Tensor, scale_free: bool) -> Tensor:
+        states = h.float()
+        d2 = torch.add(states[:, 2:], states[:, :-2]).sub_(states[:, 1:-1], alpha=2)
+        d2.masked_fill_(~mask[..., None], 0.0)  # what stands in padding may be anything
+        weight = mask.float()
+        if scale_free:
+            middle = states[:, 1:-1]
+            size = torch.linalg.vecdot(middle, middle).clamp_min(torch.finfo(torch.float32).tiny)
+            weight = torch.where(mask, 1 / size, 0.0)
+        ctx.save_for_backward(d2, weight)
+        ctx.dtype = h.dtype
+        total: Tensor = (torch.linalg.vecdot(d2, d2) * weight).sum()
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        d2, weight = ctx.saved_tensors
+        slope = d2 * (2 * gradients[0] * weight)[..., None]
+        to_h = slope.new_zeros(len(slope), slope.shape[1] + 2, slope.shape[2])
+        to_h[:, 2:] = slope
+        to_h[:, 1:-1].sub_(slope, alpha=2)
+        to_h[:, :-2].add_(slope)
+        return to_h.to(ctx.dtype), None, None
 
 
 def pet_count(triples: int, rows: int, features: int, normalisation: Normalisation) -> int:

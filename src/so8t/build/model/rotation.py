@@ -8,12 +8,13 @@ optimizer step for all layers together.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from so8t.build.model.exponential import skew_exponential
 from so8t.build.model.shape import BLOCK, SKEW_NUMBERS
 
 Parametrisation = Literal["exp", "cayley"]
@@ -47,8 +48,7 @@ def rotation(numbers: Tensor, parametrisation: Parametrisation = "exp") -> Tenso
     with torch.autocast(numbers.device.type, enabled=False):  # autocast would cast A to bf16 silently
         a = skew(numbers)
         if parametrisation == "exp":
-            result: Tensor = torch.matrix_exp(a)
-            return result
+            return skew_exponential(a)
         identity = torch.eye(BLOCK, dtype=a.dtype, device=a.device).expand_as(a)
         cayley: Tensor = torch.linalg.solve(identity - a / 2, identity + a / 2)
         return cayley
@@ -56,11 +56,57 @@ def rotation(numbers: Tensor, parametrisation: Parametrisation = "exp") -> Tenso
 
 def rotate(x: Tensor, r: Tensor) -> Tensor:
     """y_block = R x_block. x [..., blocks * 8], r [blocks, 8, 8] -> the shape and dtype of x."""
-    blocks = r.shape[0]
-    xb = x.reshape(-1, blocks, BLOCK).transpose(0, 1)
     with torch.autocast(x.device.type, enabled=False):  # autocast would return bf16 for an fp32 x
-        y = torch.bmm(xb, r.to(x.dtype).mT)
-    return y.transpose(0, 1).reshape(x.shape)
+        rotated: Tensor = _Rotate.apply(x.contiguous(), r)  # type: ignore[no-untyped-call]
+    return rotated
+
+
+class _Rotate(torch.autograd.Function):
+    """Up to four rotations at a time as one block-diagonal 32 x 32 matrix: 8 are too few for a matrix kernel."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, r: Tensor) -> Tensor:
+        joined = _join(r.to(x.dtype))
+        ctx.save_for_backward(x, joined)
+        ctx.dtype = r.dtype
+        y = torch.empty_like(x)
+        torch.bmm(_columns(x, joined), joined.mT, out=_columns(y, joined))
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        x, joined = ctx.saved_tensors
+        g = gradients[0].contiguous()
+        to_x, to_r = None, None
+        if ctx.needs_input_grad[0]:
+            to_x = torch.empty_like(g)
+            torch.bmm(_columns(g, joined), joined, out=_columns(to_x, joined))
+        if ctx.needs_input_grad[1]:
+            to_r = _split(torch.bmm(_columns(g, joined).mT, _columns(x, joined))).to(ctx.dtype)
+        return to_x, to_r
+
+
+def _columns(x: Tensor, joined: Tensor) -> Tensor:
+    """[..., features] -> [groups, tokens, width], a view."""
+    groups, width = joined.shape[:2]
+    return x.view(-1, groups, width).transpose(0, 1)
+
+
+def _join(r: Tensor) -> Tensor:
+    """[blocks, 8, 8] -> [groups, 8 k, 8 k], block-diagonal."""
+    k = next(n for n in (4, 2, 1) if len(r) % n == 0)
+    joined = r.new_zeros(len(r) // k, k, BLOCK, k, BLOCK)
+    index = torch.arange(k, device=r.device)
+    joined[:, index, :, index, :] = r.view(-1, k, BLOCK, BLOCK).transpose(0, 1)
+    return joined.view(-1, k * BLOCK, k * BLOCK)
+
+
+def _split(joined: Tensor) -> Tensor:
+    """The diagonal blocks of [groups, 8 k, 8 k] -> [blocks, 8, 8]."""
+    k = joined.shape[-1] // BLOCK
+    index = torch.arange(k, device=joined.device)
+    blocks = joined.view(-1, k, BLOCK, k, BLOCK)[:, index, :, index, :]
+    return blocks.transpose(0, 1).reshape(-1, BLOCK, BLOCK)
 
 
 def orthogonality_error(r: Tensor) -> float:
