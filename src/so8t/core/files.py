@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -140,10 +141,14 @@ def sha256_file(path: Path) -> str:
 
 
 def hash_folder(folder: Path, skip: frozenset[str] = frozenset()) -> dict[str, str]:
-    """Relative POSIX path -> SHA-256 of every file below a folder; top-level names in `skip` are left out."""
+    """Relative POSIX path -> SHA-256 of every file below a folder; top-level names in `skip` are left out.
+
+    Several files at once: hashlib lets go of the interpreter while it hashes.
+    """
     files = sorted(p for p in folder.rglob("*") if p.is_file())
-    named = ((p.relative_to(folder).as_posix(), p) for p in files)
-    return {name: sha256_file(p) for name, p in named if name.split("/")[0] not in skip}
+    named = {name: p for p in files if (name := p.relative_to(folder).as_posix()).split("/")[0] not in skip}
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1), "hash") as pool:
+        return dict(zip(named, pool.map(sha256_file, named.values()), strict=True))
 
 
 def fresh_folder(folder: Path) -> Path:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from so8t.build.model.decoder import require_decoder
+from so8t.build.model.fused_lora import fuse
 from so8t.build.model.head import Head, output_head
 from so8t.build.model.lora_library import LoraConfig as PeftConfig
 from so8t.build.model.lora_library import PeftModel, get_peft_model
@@ -114,6 +115,7 @@ def attach(model: Any, lora: LoraConfig, gate: GateConfig) -> GatedModel:
     with warnings.catch_warnings():  # peft 0.21 reads a name that transformers 5 renamed
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         peft = get_peft_model(model, settings)
+    fuse(peft)
     gated = GatedModel(peft, _gates(peft, model.config, gate) if gate.enabled else None)
     _check_counts(gated, lora_parameters(model, targets, lora.rank))
     return gated

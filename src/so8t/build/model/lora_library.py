@@ -8,5 +8,6 @@ if has_bitsandbytes():
     load_bitsandbytes()
 
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import Linear as LoraLinear
 
-__all__ = ["LoraConfig", "PeftModel", "get_peft_model"]
+__all__ = ["LoraConfig", "LoraLinear", "PeftModel", "get_peft_model"]
