@@ -14,13 +14,16 @@ Applying them is the same for all three and is measured apart: y = R x over [tok
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
+import os
 import time
 from collections.abc import Callable
 from statistics import median
 from typing import Any
 
 from training import contest, machine
+from training.memory import GIVE_BACK
 from training.ratios import paired, spread, verdict
 from training.shapes import MEDIUM
 
@@ -125,8 +128,11 @@ def timed(call: Callable[[], None]) -> float:
 
 
 def memory(options: argparse.Namespace) -> dict[str, Any]:
-    """Peak of whole optimizer steps of the 100M shape: gates + PET over plain LoRA, each process alone."""
-    import dataclasses
+    """Peak of whole optimizer steps of the 100M shape: gates + PET over plain LoRA, each process alone.
+
+    Freed memory is given back at once: otherwise the allocator's gaps scatter more than gates and PET weigh.
+    """
+    os.environ.update(GIVE_BACK)  # for the children
 
     quick = dataclasses.replace(MEDIUM, layers=4, length=64)
     case = quick if options.quick else dataclasses.replace(MEDIUM, accumulation=2)
@@ -136,7 +142,7 @@ def memory(options: argparse.Namespace) -> dict[str, Any]:
             for _ in range(3):
                 contestant.step()
             found[name].append(contestant.peak)
-    peaks = {name: median(values) for name, values in found.items()}  # the allocator's gaps differ from run to run
+    peaks = {name: median(values) for name, values in found.items()}
     over = peaks["so8t"] / peaks["plain"] - 1
     return {
         "shape": case.words(), "peak_mb": {name: round(p / 2**20, 1) for name, p in peaks.items()},

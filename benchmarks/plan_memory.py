@@ -22,12 +22,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from training.memory import GIVE_BACK
+
 from so8t.build.plan.architecture import Architecture
 from so8t.build.plan.memory import HEAP, memory
 from so8t.core.config import CheckpointConfig, LoraConfig, SwaConfig, TrainConfig
 
 STEPS, ACCUMULATION = 3, 2
-GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
 MIB = 2**20
 
 
