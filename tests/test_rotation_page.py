@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from so8t.build.burnin import fold_rotation
+from so8t.build.burnin.fold import fold_rotation
 from so8t.build.model.pet import pet_loss, second_difference
 from so8t.build.model.rotation import Parametrisation, rotate, rotation
 from so8t.core.config import BurnInConfig, TrainConfig, load_config

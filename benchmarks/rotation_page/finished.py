@@ -18,11 +18,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from so8t.build.burnin.prompts import proof_prompts
 from so8t.build.data.sample_lines import load_samples, split_file
 from so8t.build.model.attach import GatedModel, attach
 from so8t.build.model.loading import load_causal, load_tokenizer
 from so8t.build.model.tokenizer import chat_format
-from so8t.build.steps import proof_prompts
 from so8t.build.train.dataset import Batch, Encoded, collate, encode
 from so8t.build.train.samples import training_samples
 from so8t.build.train.stage import base_folder

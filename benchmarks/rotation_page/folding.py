@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from rotation_page.finished import Finished
-from so8t.build import burnin
-from so8t.build.burnin import Difference, difference, merged_weight
-from so8t.build.gguf import export_f16
+from so8t.build.burnin.fold import fold, merged_weight
+from so8t.build.burnin.proof import Difference, difference
+from so8t.build.export.phi3 import export_f16
 from so8t.build.model.attach import GatedModel, output_projections
 from so8t.core.errors import GgufInvalid
 
@@ -53,7 +53,7 @@ def wrong_side(weight: Tensor, r: Tensor) -> Tensor:
 
 def measure(run: Finished) -> Folding:
     gated = run.gated(torch.float64)
-    folded, layer_error = burnin.fold(gated)
+    folded, layer_error = fold(gated)
     checks = {c["precision"]: c for c in run.json("burnin", "burnin.json")["checks"] if c["name"] == "model"}
     exact = difference(gated.peft, folded, run.prompts)
     rows = [Measured("fp64", exact.logit, None)]

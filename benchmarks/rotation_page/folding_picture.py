@@ -9,7 +9,7 @@ from rotation_page import sheet
 from rotation_page.figures import small
 from rotation_page.folding import Folding
 from rotation_page.sheet import WIDTH
-from so8t.build.burnin import PLAN_LOGIT
+from so8t.build.burnin.proof import PLAN_LOGIT
 from so8t.report import svg
 from so8t.report.figures import Words
 from so8t.report.svg import BLUE, INK, PALE, RED, RULE, WHITE

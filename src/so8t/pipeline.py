@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib
 import sys
 import time
 from collections.abc import Callable
@@ -55,23 +56,17 @@ STAGE_TABLE: dict[str, Stage] = {
 }
 
 
+# Where a stage's function lies; the others are in build/steps.py.
+PLACES = {
+    "train": "so8t.build.train.stage", "burnin": "so8t.build.burnin.stage", "export": "so8t.build.export.stage",
+    "prove": "so8t.prove.stage", "bundle": "so8t.build.assemble", "demo": "so8t.operate.demo",
+}  # fmt: skip
+
+
 def step(name: str) -> Step:
     """The function of a stage; torch is loaded only when a stage of build is asked for."""
-    if name == "prove":
-        from so8t.prove.stage import run_prove
-
-        return run_prove
-    if name == "demo":
-        from so8t.operate.demo import run_demo
-
-        return run_demo
-    if name == "train":
-        from so8t.build.train.stage import run_train
-
-        return run_train
-    from so8t.build import steps
-
-    found: Step = getattr(steps, f"run_{name}")
+    module = importlib.import_module(PLACES.get(name, "so8t.build.steps"))
+    found: Step = getattr(module, f"run_{name}")
     return found
 
 

@@ -30,7 +30,7 @@ class Twin(NamedTuple):
 def twin(tmp_path_factory: pytest.TempPathFactory) -> Twin:
     from transformers import Phi3ForCausalLM
 
-    from so8t.build.gguf import export_f16
+    from so8t.build.export.phi3 import export_f16
     from so8t.build.model.base import tiny_config
     from so8t.build.model.tokenizer import train_tokenizer
     from so8t.core.config import BaseConfig

@@ -90,7 +90,7 @@ def test_generate_stops_at_the_end_of_the_turn(tmp_path: Path, twin: Any) -> Non
     import copy
 
     from so8t.ask.llamacpp_server import serve
-    from so8t.build.gguf import export_f16
+    from so8t.build.export.phi3 import export_f16
 
     model = copy.deepcopy(twin.reference.model)
     end = twin.reference.tokenizer.convert_tokens_to_ids("<|end|>")

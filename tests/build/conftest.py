@@ -202,7 +202,7 @@ def burned(phi4: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def f16(burned: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from so8t.build.gguf import export_f16
+    from so8t.build.export.phi3 import export_f16
 
     out = tmp_path_factory.mktemp("gguf") / "model-F16.gguf"
     export_f16(burned, out, "so8t Phi-3 tiny")

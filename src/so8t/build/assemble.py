@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from pathlib import Path
 from typing import Any
 
-from so8t.build.model.tokenizer import chat_format
 from so8t.core import signing
 from so8t.core.bundle import LISTING, SIGNATURE, open_bundle, payload_digest
 from so8t.core.errors import BundleUnproven
@@ -17,12 +15,13 @@ from so8t.core.run import StageContext, code_digest
 from so8t.judge.triple import POLICY
 
 KEY = "bundle.key"
-# Ollama's own template language; the GGUF carries the same template in Jinja.
-_OLLAMA_TEMPLATE = "{{- range .Messages }}<|{{ .Role }}|>{{ .Content }}<|end|>{{ end }}<|assistant|>"
 
 
-def assemble(ctx: StageContext) -> dict[str, Any]:
-    """Raises BundleUnproven when the card is of another payload."""
+def run_bundle(ctx: StageContext) -> dict[str, Any]:
+    """Payload + calibration + card, listed, hashed and signed with the trainer's key.
+
+    Raises BundleUnproven when the card is of another payload.
+    """
     folder = ctx.folder
     for stage in ("export", "prove"):
         shutil.copytree(ctx.input(stage), folder, dirs_exist_ok=True)
@@ -52,21 +51,3 @@ def assemble(ctx: StageContext) -> dict[str, Any]:
         "policy": POLICY,
         "signed_by": signing.encode_public(key.public_key()),
     }
-
-
-def write_modelfile(folder: Path, quantisation: str, model: Path, context: int) -> None:
-    """An Ollama Modelfile beside the GGUFs (plan 5.4); num_ctx is the context the card was measured at (SPEC O2)."""
-    chat = chat_format(model)
-    stops = [
-        s
-        for s in ("<|end|>", "<|endoftext|>", "<|user|>")
-        if s in chat.template or s == chat.eos_token or s == "<|user|>"
-    ]
-    lines = [
-        f"FROM ./gguf/model-{quantisation}.gguf",
-        "PARAMETER temperature 0.7",
-        f"PARAMETER num_ctx {context}",
-        *(f'PARAMETER stop "{s}"' for s in stops),
-        f'TEMPLATE """{_OLLAMA_TEMPLATE}"""',
-    ]
-    write_text(folder / f"Modelfile.{quantisation}", "\n".join(lines) + "\n")

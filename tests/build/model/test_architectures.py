@@ -33,7 +33,8 @@ from transformers import (
     T5Config,
 )
 
-from so8t.build.burnin import fold, prove
+from so8t.build.burnin.fold import fold
+from so8t.build.burnin.proof import prove
 from so8t.build.model.attach import GatedModel, attach, output_projections
 from so8t.build.model.head import Head, check_head, output_head
 from so8t.build.model.loading import load_causal

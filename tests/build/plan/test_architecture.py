@@ -121,10 +121,10 @@ def test_a_folder_is_read(tmp_path: Path, phi4: Path) -> None:
 
 
 def test_a_gguf_is_read(tmp_path: Path, burned: Path) -> None:
-    from so8t.build import gguf
+    from so8t.build.export.phi3 import export_f16
 
     file = tmp_path / "model.gguf"
-    gguf.export_f16(burned, file, "so8t-test")
+    export_f16(burned, file, "so8t-test")
     ours = architecture_of(load_config("micro", overlay(tmp_path, file)))
     assert ours == Architecture.of(json.loads((burned / "config.json").read_text(encoding="utf-8")))
     file.write_bytes(b"GGUF broken")

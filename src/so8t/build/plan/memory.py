@@ -134,6 +134,6 @@ def _dequantised(shape: Architecture, how: Numerics) -> float:
 
 
 def burnin_bytes(shape: Architecture) -> float:
-    """Main memory that burn-in takes (build/burnin.py): the gated and the folded model in fp32, the gated one in fp64
+    """Main memory that burn-in takes (build/burnin/): the gated and the folded model in fp32, the gated one in fp64
     for the floor, and both in the precision on trial; 24 bytes a parameter."""
     return 24.0 * shape.total

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from so8t.build.gguf import verify
-from so8t.build.quantise import FILE_TYPES, quantise
+from so8t.build.export.check import verify
+from so8t.build.export.quantise import FILE_TYPES, quantise
 from so8t.core.errors import GgufInvalid, PackageMissing
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="stands for llama-quantize with a shell script")

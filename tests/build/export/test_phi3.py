@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from so8t.build.gguf import Shape, export_f16, tensors, verify
+from so8t.build.export.check import verify
+from so8t.build.export.phi3 import Shape, export_f16, tensors
 from so8t.core.errors import GgufInvalid
 
 NAMES = {

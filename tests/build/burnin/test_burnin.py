@@ -19,8 +19,9 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from so8t.build import burnin
-from so8t.build.burnin import Check, difference, fold, fold_rotation, merged_weight, prove
+from so8t.build.burnin import fold as folding
+from so8t.build.burnin.fold import fold, fold_rotation, merged_weight
+from so8t.build.burnin.proof import Check, difference, prove
 from so8t.build.model.attach import GatedModel, attach, output_projections
 from so8t.build.model.rotation import rotate, rotation
 from so8t.core.config import BurnInConfig, GateConfig, LoraConfig
@@ -238,12 +239,12 @@ def test_gates_that_do_not_fit_the_layers_are_refused(model: GatedModel) -> None
 
 @TIED
 def test_layer_error_is_measured_not_assumed(model: GatedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = burnin.fold_rotation
-    monkeypatch.setattr(burnin, "fold_rotation", lambda w, r: right(w, r.mT))
+    right = folding.fold_rotation
+    monkeypatch.setattr(folding, "fold_rotation", lambda w, r: right(w, r.mT))
     plain, error = fold(model)
     assert error > 0.1
     assert "layers fp64" in failed(prove(model, plain, PROMPTS, CONFIG, error))
-    monkeypatch.setattr(burnin, "fold_rotation", lambda w, r: right(w, r) * torch.nan)
+    monkeypatch.setattr(folding, "fold_rotation", lambda w, r: right(w, r) * torch.nan)
     assert not fold(model)[1] < CONFIG.layer_tolerance
 
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from so8t.ask.hf import HuggingFace
+from so8t.build.export.parity import ODD, Parity, _continuation, compare, odd_strings
 from so8t.build.model.loading import load_causal, load_tokenizer
-from so8t.build.parity import ODD, Parity, _continuation, compare, odd_strings
 
 REAL = [
     "検査報告は部外秘です。社内の閲覧権限を確かめてから、担当者に回してください。",
