@@ -48,6 +48,7 @@ class LlamaCpp:
             "n_predict": maximum_tokens,
             "temperature": 0,
             "stop": list(stop),
+            "preserved_tokens": list(stop),  # control tokens are hidden from the text otherwise, and never match
             "cache_prompt": True,
         }
         answer = await self._post("/completion", body)

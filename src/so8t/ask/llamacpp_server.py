@@ -1,6 +1,6 @@
 """Run llama.cpp's server on a GGUF in a child process on loopback, and stop it again.
 
-    python -m so8t.ask.llamacpp_server MODEL.gguf CONTEXT SLOTS THREADS
+    python -m so8t.ask.llamacpp_server MODEL.gguf CONTEXT SLOTS THREADS [PORT]
 
 prints the address once it answers, and ends when its standard input closes, so that it never outlives its parent.
 """
@@ -24,9 +24,13 @@ START_SECONDS = 120.0
 
 
 @contextlib.contextmanager
-def serve(model: Path, context: int, *, slots: int = 1, threads: int = 1) -> Iterator[str]:
-    """The server's address for the time of the block. `context` is per slot. Raises BackendDown if it cannot start."""
-    command = [sys.executable, "-m", "so8t.ask.llamacpp_server", str(model), str(context), str(slots), str(threads)]
+def serve(model: Path, context: int, *, slots: int = 1, threads: int = 1, port: int = 0) -> Iterator[str]:
+    """The server's address for the time of the block. Raises BackendDown if it cannot start.
+
+    `context` is per slot; port 0 = any free one.
+    """
+    numbers = map(str, (context, slots, threads, port))
+    command = [sys.executable, "-m", "so8t.ask.llamacpp_server", str(model), *numbers]
     words = tempfile.TemporaryFile()  # noqa: SIM115 (closed in the finally below, after the process that writes to it)
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words)
     try:
@@ -65,7 +69,7 @@ def main() -> None:
     params.warmup = False
     params.verbosity = -1
     params.hostnames = ["127.0.0.1"]
-    params.port = 0
+    params.port = int(sys.argv[5]) if len(sys.argv) > 5 else 0
     server = xllamacpp.Server(params)
     _first_answer(server.listening_address)  # a server that never served hangs when it is dropped
     address_out.write(server.listening_address + "\n")

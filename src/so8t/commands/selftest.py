@@ -1,10 +1,11 @@
-"""so8t selftest gpu: run the checks, show a table, leave a report."""
+"""so8t selftest gpu: run the checks, show a table, leave a report. `ollama` has its own (selftest_ollama.py)."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from so8t.core.errors import EnvironmentUnfit, UsageError
@@ -22,7 +23,17 @@ WORDS = {"passed": ("合格", "passed"), "failed": ("不合格", "FAILED"), "ski
 
 
 def selftest(options: argparse.Namespace) -> int:
-    """Exit code 12 on any failure, and where there is no card and --device cpu was not given."""
+    """Exit code 12 on any failure."""
+    options.out = options.out or Path(f"selftest-{options.what}.json")
+    if options.what == "ollama":
+        from so8t.commands.selftest_ollama import selftest as ollama
+
+        return ollama(options)
+    return _gpu(options)
+
+
+def _gpu(options: argparse.Namespace) -> int:
+    """Exit code 12 also where there is no card and --device cpu was not given."""
     from so8t.build.selftest import gpu
 
     ja = options.lang == "ja"
