@@ -3,7 +3,7 @@
 python3 start.py                        set up, then the main job (so8t run --profile tiny --yes)
 python3 start.py test [--all] [...]     ruff, mypy, pytest; further arguments go to pytest
 python3 start.py setup [--dev]          set up only
-python3 start.py pack DIR [--platform TAG] [--python-version 3.12]   gather all packages for a closed network
+python3 start.py pack DIR [--bundle FOLDER] [--platform TAG] [--python-version 3.12]   all that a closed site needs
 python3 start.py VERB ...               any other verb goes to so8t
 before the verb:  --offline DIR         set up from a packed folder, without network
                   --torch-index URL     take torch from this index or folder (GPU builds; see PyTorch's install page)
@@ -36,6 +36,8 @@ ROOT = Path(__file__).resolve().parent
 LOCKS = ROOT / "requirements"
 TORCH = "torch==2.13.0"
 STATE, LOCK, LOG, SUMS, PACK = "so8t-setup.json", "so8t-setup.lock", "setup.log", "SHA256SUMS", "PACK.json"
+BUNDLE, LISTING, SIGNATURE = "bundle", "bundle.json", "bundle.sig"
+MAX_LIST_BYTES = 4 * 1024**2  # of SHA256SUMS and of bundle.json
 FREE_BYTES = 2 * 1024**3
 # Measured on two cores (docs/decisions/0002-setup.md); a slow line takes longer.
 USUAL = {"venv": 3, "locked": 20, "torch": 10, "package": 2, "check": 10}
@@ -64,6 +66,12 @@ TEXT = {
         "  このフォルダとソース一式を運び、python3 start.py --offline フォルダ を実行してください",
         "packed {folder} ({files} files, {mb:.0f} MB)\n  SHA-256 of SHA256SUMS: {digest}\n"
         "  carry this folder and the sources, then run python3 start.py --offline FOLDER",
+    ),
+    "packed-bundle": (
+        "  バンドルは {folder} です。署名を確かめる公開鍵(例 runs/keys/bundle.key.pub)は、このフォルダに入れません。\n"
+        "  別の経路で届け、指紋を電話などで読み合わせてください。秘密鍵(bundle.key)は運ばないでください",
+        "  the bundle is {folder}. The public key that checks its signature (such as runs/keys/bundle.key.pub) is not\n"
+        "  in this folder: take it another way and compare its fingerprint. Never carry the private key (bundle.key)",
     ),
     "summary": ("まとめ", "summary"),
     "pass": ("合格", "passed"),
@@ -112,6 +120,11 @@ TEXT = {
     "pack-other": (
         "{folder} は別の版のためのものです({detail})。同じソースと Python で pack し直してください",
         "{folder} was packed for something else ({detail}); pack again with these sources and this Python",
+    ),
+    "bundle-bad": (
+        "{folder} はそのまま運べるバンドルではありません({detail})。\n"
+        "  次に: so8t bundle verify で確かめ、必要なら段階 bundle をやり直してください",
+        "{folder} is no whole bundle ({detail}).\n  next: see so8t bundle verify, and redo stage bundle if need be",
     ),
     "pack-full": ("{folder} は空ではありません。新しいフォルダを", "{folder} is not empty; name a new folder"),
 }
@@ -383,11 +396,14 @@ def empty(venv: Path) -> None:
 
 def check_pack(folder: Path) -> None:
     """Every file is listed with its hash, none is missing or added, and the pack is for these locks and this Python."""
-    if not (folder / SUMS).is_file():
+    if not (folder / SUMS).is_file() or (folder / SUMS).stat().st_size > MAX_LIST_BYTES:
         raise Stop(text("pack-absent", folder=folder, name=SUMS))
     rows = [line.split("  ", 1) for line in (folder / SUMS).read_text(encoding="utf-8").splitlines()]
     listed = {row[1]: row[0] for row in rows if len(row) == 2}
-    names = {entry.name for entry in folder.iterdir()} - {SUMS}
+    try:
+        names = files_below(folder) - {SUMS}
+    except ValueError as error:
+        raise Stop(text("pack-changed", folder=folder, names=str(error))) from error
     wrong = sorted(names ^ listed.keys()) + sorted(n for n in names & listed.keys() if digest(folder / n) != listed[n])
     if wrong:
         raise Stop(text("pack-changed", folder=folder, names=", ".join(wrong)))
@@ -397,6 +413,32 @@ def check_pack(folder: Path) -> None:
         other.append(f"Python {packed_for}")
     if other:
         raise Stop(text("pack-other", folder=folder, detail=", ".join(other)))
+
+
+def files_below(folder: Path) -> set[str]:
+    """Relative POSIX paths of all files; ValueError names the first thing that is neither file nor folder."""
+    found = set()
+    for path in folder.rglob("*"):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise ValueError(path.relative_to(folder).as_posix())
+        if path.is_file():
+            found.add(path.relative_to(folder).as_posix())
+    return found
+
+
+def check_bundle(folder: Path) -> str:
+    """The payload digest of a bundle whose files are what bundle.json lists; so8t checks the signature, not we."""
+    try:
+        raw = (folder / LISTING).read_bytes() if (folder / LISTING).stat().st_size <= MAX_LIST_BYTES else b""
+        listing = json.loads(raw)
+        listed, payload = dict(listing["files"]), str(listing["payload_digest"])
+        names = files_below(folder) - {LISTING, SIGNATURE}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Stop(text("bundle-bad", folder=folder, detail=f"{type(error).__name__}: {error}")) from error
+    wrong = sorted(names ^ listed.keys()) + sorted(n for n in names & listed.keys() if digest(folder / n) != listed[n])
+    if wrong or not (folder / SIGNATURE).is_file():
+        raise Stop(text("bundle-bad", folder=folder, detail=", ".join(wrong[:5]) or SIGNATURE))
+    return payload
 
 
 def python_minor() -> str:
@@ -411,7 +453,10 @@ def pack(options: Options) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--platform", action="append", default=[], help="win_amd64, manylinux_2_28_x86_64, ...")
     parser.add_argument("--python-version", default=python_minor())
+    parser.add_argument("--bundle", type=Path, help="runs/NAME/bundle")
     asked = parser.parse_args(options.rest)
+    bundle: Path | None = asked.bundle.resolve() if asked.bundle else None
+    payload = check_bundle(bundle) if bundle else None
     folder: Path = asked.folder.resolve()
     if folder.exists() and any(folder.iterdir()):
         raise Stop(text("pack-full", folder=folder))
@@ -422,15 +467,20 @@ def pack(options: Options) -> None:
         download(part, Path(scratch), options.torch_index, asked.platform, asked.python_version)
     for name in ("run.lock", "dev.lock"):
         shutil.copyfile(LOCKS / name, part / name)
+    if bundle:
+        shutil.copytree(bundle, part / BUNDLE)
+        check_bundle(part / BUNDLE)
     about = {"python": asked.python_version, "platform": asked.platform or platform.platform(), "torch": TORCH}
-    (part / PACK).write_text(json.dumps(about) + "\n", encoding="utf-8")
-    files = sorted(part.iterdir())
-    (part / SUMS).write_bytes("".join(f"{digest(file)}  {file.name}\n" for file in files).encode())
+    (part / PACK).write_text(json.dumps(about | {"bundle": payload}) + "\n", encoding="utf-8")
+    files = sorted(files_below(part))
+    (part / SUMS).write_bytes("".join(f"{digest(part / name)}  {name}\n" for name in files).encode())
     if folder.exists():
         folder.rmdir()
     part.replace(folder)
-    size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+    size = sum((folder / name).stat().st_size for name in [*files, SUMS]) / 1e6
     say(text("packed", folder=folder, files=len(files) + 1, mb=size, digest=digest(folder / SUMS)))
+    if bundle:
+        say(text("packed-bundle", folder=folder / BUNDLE))
 
 
 def download(part: Path, scratch: Path, torch_index: str | None, platforms: Sequence[str], version: str) -> None:

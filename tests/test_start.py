@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -292,6 +293,94 @@ def test_other_platforms_are_named_as_pip_and_markers_want() -> None:
     assert {"manylinux_2_28_x86_64", "manylinux_2_17_x86_64"} <= set(start.platform_tags("manylinux_2_28_x86_64"))
 
 
+# A bundle in the pack
+
+
+def bundle_in(folder: Path) -> Path:
+    """Whole as start.py sees it: listed files and some signature."""
+    (folder / "gguf").mkdir(parents=True)
+    (folder / "gguf" / "model-Q8_0.gguf").write_bytes(b"GGUF")
+    (folder / "policy.toml").write_bytes(b"x")
+    files = {name: start.digest(folder / name) for name in ("gguf/model-Q8_0.gguf", "policy.toml")}
+    (folder / start.LISTING).write_text(json.dumps({"files": files, "payload_digest": "d" * 64}), encoding="utf-8")
+    (folder / start.SIGNATURE).write_text("AAAA", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def no_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(part: Path, *rest: object) -> None:
+        (part / "thing-1.0-py3-none-any.whl").write_bytes(b"wheel")
+
+    monkeypatch.setattr(start, "download", download)
+
+
+@pytest.mark.usefixtures("no_download")
+def test_the_pack_carries_the_bundle_and_lists_every_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle, pack = bundle_in(tmp_path / "bundle"), tmp_path / "pack"
+    start.pack(start.Options("pack", [str(pack), "--bundle", str(bundle)]))
+    listed = dict(line.split("  ", 1)[::-1] for line in (pack / start.SUMS).read_text().splitlines())
+    assert listed["bundle/gguf/model-Q8_0.gguf"] == hashlib.sha256(b"GGUF").hexdigest()
+    assert {"bundle/bundle.json", "bundle/bundle.sig", "thing-1.0-py3-none-any.whl", "run.lock"} <= listed.keys()
+    assert json.loads((pack / start.PACK).read_text())["bundle"] == "d" * 64
+    start.check_pack(pack)
+    told = capsys.readouterr().err
+    assert "bundle.key.pub" in told and "指紋" in told  # the key goes another way
+    assert not [name for name in listed if name.endswith((".key", ".pub"))]
+    (pack / "bundle" / "policy.toml").write_bytes(b"y")
+    with pytest.raises(start.Stop, match=r"bundle/policy\.toml"):
+        start.check_pack(pack)
+
+
+@pytest.mark.usefixtures("no_download")
+def test_a_pack_without_a_bundle_says_nothing_of_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    start.pack(start.Options("pack", [str(tmp_path / "pack")]))
+    assert "bundle.key" not in capsys.readouterr().err
+    assert json.loads((tmp_path / "pack" / start.PACK).read_text())["bundle"] is None
+
+
+@pytest.mark.usefixtures("no_download")
+@pytest.mark.parametrize(
+    "harm", ["changed", "added", "missing", "unsigned", "no listing", "no json", "a list", "link", "huge"]
+)
+def test_a_bundle_that_is_not_whole_is_not_packed(tmp_path: Path, harm: str) -> None:
+    bundle = bundle_in(tmp_path / "bundle")
+    if harm == "changed":
+        (bundle / "policy.toml").write_bytes(b"y")
+    elif harm == "added":
+        (bundle / "bundle.key").write_bytes(b"secret")
+    elif harm == "missing":
+        (bundle / "policy.toml").unlink()
+    elif harm == "unsigned":
+        (bundle / start.SIGNATURE).unlink()
+    elif harm == "link":
+        (bundle / "link").symlink_to(tmp_path)
+    elif harm == "huge":
+        with (bundle / start.LISTING).open("wb") as file:
+            file.truncate(1 << 40)
+    else:
+        content = {"no listing": None, "no json": b"[" * 100_000, "a list": b"[1]"}[harm]
+        (bundle / start.LISTING).unlink()
+        if content:
+            (bundle / start.LISTING).write_bytes(content)
+    with pytest.raises(start.Stop, match=re.escape(str(bundle))):
+        start.pack(start.Options("pack", [str(tmp_path / "pack"), "--bundle", str(bundle)]))
+    assert not (tmp_path / "pack").exists() and not (tmp_path / "pack.part").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such files there")
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_pack_of_more_than_files_is_refused(tmp_path: Path, kind: str) -> None:
+    pack = pack_in(tmp_path / "pack")
+    (pack / "bundle").mkdir()
+    if kind == "link":
+        (pack / "bundle" / "x").symlink_to(pack / "run.lock")
+    else:
+        os.mkfifo(pack / "bundle" / "x")
+    with pytest.raises(start.Stop, match="bundle/x"):
+        start.check_pack(pack)
+
+
 # The locks
 
 
@@ -347,10 +436,75 @@ def test_second_setup_does_nothing(tmp_path: Path) -> None:
     assert subprocess.run([python, "-m", "pip", "check"]).returncode == 0
 
 
-@pytest.mark.slow
-def test_pack_sets_up_with_the_network_cut(tmp_path: Path) -> None:
-    packed = start_py("pack", str(tmp_path / "pack"))
-    assert packed.returncode == 0, packed.stderr
-    cut = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "HTTPS_PROXY": "http://127.0.0.1:9"}
-    done = start_py("--offline", str(tmp_path / "pack"), "setup", "--dev", SO8T_VENV=str(tmp_path / "venv"), **cut)
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory: pytest.TempPathFactory, micro_run: Path) -> Path:
+    """A real pack with a real bundle, from whatever registry pip is set up for."""
+    folder = tmp_path_factory.mktemp("packed") / "pack"
+    done = start_py("pack", str(folder), "--bundle", str(micro_run / "bundle"))
     assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.slow
+def test_pack_sets_up_with_the_network_cut(packed: Path, tmp_path: Path) -> None:
+    cut = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "HTTPS_PROXY": "http://127.0.0.1:9"}
+    done = start_py("--offline", str(packed), "setup", "--dev", SO8T_VENV=str(tmp_path / "venv"), **cut)
+    assert done.returncode == 0, done.stderr
+
+
+# Brings up the loopback of an otherwise empty network namespace, shows that nothing outside can be reached, and becomes
+# the command given.
+CLOSED = """
+import errno, fcntl, os, socket, struct, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+    name, up = b"lo", 0x1 | 0x40
+    fcntl.ioctl(s, 0x8914, struct.pack("16sh22x", name, up))
+for address in (("192.0.2.1", 443), ("1.1.1.1", 53), ("10.0.0.1", 80)):
+    try:
+        socket.create_connection(address, 2)
+    except OSError as error:
+        assert error.errno == errno.ENETUNREACH, error
+    else:
+        raise SystemExit(f"{address} was reached")
+routes = [line.split() for line in open("/proc/net/route")][1:]
+assert routes == [], routes
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+def without_route(*command: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a network namespace of its own: loopback, and no route to anywhere."""
+    whole = ["unshare", "--map-root-user", "--net", sys.executable, "-c", CLOSED, *command]
+    return subprocess.run(whole, env=os.environ | {"LANG": "en_US.UTF-8"} | env, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="session")
+def namespaces() -> None:
+    """Skips where the system gives an ordinary user no network namespace."""
+    if not shutil.which("unshare") or without_route("true").returncode:
+        pytest.skip("no network namespaces (unshare --map-root-user --net) here")
+
+
+@pytest.mark.slow
+def test_a_closed_site_is_set_up_and_decides_without_any_route(
+    namespaces: None, packed: Path, micro_runs: Path, tmp_path: Path
+) -> None:
+    """What docs/closed-site.md promises, on a fresh environment: set-up, status, verify, decide."""
+    key, bundle, out = str(micro_runs / "keys" / "bundle.key.pub"), str(packed / "bundle"), tmp_path / "out.jsonl"
+    (tmp_path / "in.jsonl").write_text(json.dumps({"id": "1", "query": "議事録の書き方を教えてください。"}))
+    start_line = [sys.executable, str(ROOT / "start.py"), "--offline", str(packed)]
+    env = {"SO8T_VENV": str(tmp_path / "venv"), "TMPDIR": str(tmp_path)}
+
+    done = without_route(*start_line, "status", "micro", "--runs", str(micro_runs), **env)
+    assert done.returncode == 0 and "[5/5]" in done.stderr, done.stderr
+    done = without_route(*start_line, "bundle", "verify", bundle, "--key", key, "--json", **env)
+    checks = json.loads(done.stdout)["checks"]
+    assert [checks[name] for name in ("signature", "listing", "files")] == ["passed"] * 3, done.stderr
+    done = without_route(
+        *start_line, "decide", "--bundle", bundle, "--key", key, "--allow-unproven",
+        "--in", str(tmp_path / "in.jsonl"), "--out", str(out), **env,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    verdict = json.loads(out.read_text(encoding="utf-8"))
+    assert verdict["id"] == "1" and verdict["decision"] in ("ALLOW", "ESCALATE", "DENY")
+    assert not [o for o in verdict["opinions"] if o.get("failed")], verdict

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from so8t.core import signing
 from so8t.core.bundle import CARD_FILES, LISTING, SIGNATURE, Bundle, newest_bundle, open_bundle, payload_digest
-from so8t.core.errors import BundleBroken, BundleUnproven, RecordInvalid, SignatureInvalid
+from so8t.core.errors import BundleBroken, BundleUnproven, SignatureInvalid
 from so8t.core.files import hash_folder
 
 
@@ -53,6 +54,34 @@ def test_a_good_one(bundle: Path, key: Path) -> None:
     assert found.signed_by == key.read_text().strip()
     assert found.gguf("F16").read_bytes() == b"GGUF"
     assert open_bundle(bundle).signed_by is None  # nobody asked, nobody is told that it is signed
+
+
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that the examples of one law share; each puts back what it changed. Its key lies beside it."""
+    folder = tmp_path_factory.mktemp("steady") / "bundle"
+    (folder / "gguf").mkdir(parents=True)
+    (folder / "gguf" / "model-F16.gguf").write_bytes(b"GGUF")
+    (folder / "policy.toml").write_text("方針", encoding="utf-8")
+    return sealed(folder, folder.parent / "k")
+
+
+EVERY_FILE = ("gguf/model-F16.gguf", "policy.toml", "card.json", "card.html", LISTING, SIGNATURE)
+
+
+@given(st.sampled_from(EVERY_FILE), st.integers(0, 10_000), st.integers(1, 255))
+def test_any_changed_byte_is_found(steady: Path, name: str, place: int, change: int) -> None:
+    path = steady / name
+    good = path.read_bytes()
+    place %= len(good)
+    if name == SIGNATURE and not bytes([good[place] ^ change]).strip() and not good[place:].strip():
+        return  # the line end of the signature may be any white space
+    path.write_bytes(good[:place] + bytes([good[place] ^ change]) + good[place + 1 :])
+    try:
+        with pytest.raises((BundleBroken, SignatureInvalid)):
+            open_bundle(steady, steady.parent / "k.pub")
+    finally:
+        path.write_bytes(good)
 
 
 def add_a_file(folder: Path) -> None:
@@ -150,9 +179,11 @@ def test_a_key_inside_the_bundle_proves_nothing(bundle: Path, tmp_path: Path, ke
     open_bundle(bundle)
     with pytest.raises(SignatureInvalid):
         open_bundle(bundle, key)
+    with pytest.raises(SignatureInvalid, match="inside the bundle"):
+        open_bundle(bundle, bundle / "gguf" / ".." / "bundle.key.pub")  # even where the operator points at it
 
 
-@pytest.mark.parametrize("content", [None, b"", b"AAAA", b"\xff\xfe", b"A" * 88])
+@pytest.mark.parametrize("content", [None, b"", b"AAAA", b"\xff\xfe", b"A" * 88, b"A" * 10_000])
 def test_a_wrong_signature(bundle: Path, key: Path, content: bytes | None) -> None:
     (bundle / SIGNATURE).unlink()
     if content is not None:
@@ -170,8 +201,43 @@ def test_a_listing_that_is_none(bundle: Path, content: bytes) -> None:
 
 def test_a_listing_that_is_no_json(bundle: Path) -> None:
     (bundle / LISTING).write_bytes(b'{"files": ')
-    with pytest.raises(RecordInvalid):
+    with pytest.raises(BundleBroken, match="JSON"):
         open_bundle(bundle)
+
+
+def test_no_unsigned_byte_is_interpreted(bundle: Path, key: Path) -> None:
+    """With a trusted key the signature comes first: a listing by a stranger is not even parsed."""
+    (bundle / LISTING).write_bytes(b"[" * 100_000)
+    with pytest.raises(SignatureInvalid):
+        open_bundle(bundle, key)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/outside", "C:\\outside", "a/../../outside"])
+def test_a_signed_listing_may_not_reach_outside(bundle: Path, tmp_path: Path, key: Path, name: str) -> None:
+    (tmp_path / "outside").write_bytes(b"x")
+    digest = hashlib.sha256(b"x").hexdigest()
+    relisted(bundle, lambda listing: listing["files"].update({name: digest}), tmp_path / "k")
+    with pytest.raises(BundleBroken, match="unsafe name"):
+        open_bundle(bundle, key)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no named pipes in folders there")
+def test_a_pipe_is_refused_and_not_waited_for(bundle: Path, key: Path) -> None:
+    (bundle / "policy.toml").unlink()
+    os.mkfifo(bundle / "policy.toml")
+    with pytest.raises(BundleBroken, match="not a file"):
+        open_bundle(bundle, key)
+
+
+def test_what_passed_is_told_in_order(bundle: Path, key: Path) -> None:
+    told: list[str] = []
+    open_bundle(bundle, key, told.append)
+    assert told == ["signature", "listing", "files"]
+    change_a_file(bundle)
+    told.clear()
+    with pytest.raises(BundleBroken):
+        open_bundle(bundle, key, told.append)
+    assert told == ["signature", "listing"]
 
 
 def test_no_bundle_at_all(tmp_path: Path) -> None:
@@ -183,6 +249,12 @@ def test_a_card_of_another_payload(bundle: Path, tmp_path: Path, key: Path) -> N
     found = open_bundle(sealed(bundle, tmp_path / "k", card_digest="0" * 64), key)
     with pytest.raises(BundleUnproven, match="payload_digest"):
         found.require_proof()
+
+
+def test_a_card_of_another_policy(bundle: Path, tmp_path: Path, key: Path) -> None:
+    relisted(bundle, lambda listing: listing.update(policy_digest="0" * 64), tmp_path / "k")
+    with pytest.raises(BundleUnproven, match=r"policy\.digest"):
+        open_bundle(bundle, key).require_proof()
 
 
 def test_thresholds_that_failed(bundle: Path, tmp_path: Path, key: Path) -> None:
@@ -206,7 +278,9 @@ def test_a_card_that_says_nothing(bundle: Path, tmp_path: Path, card: Any) -> No
         found.require_proof()
 
 
-names = st.dictionaries(st.sampled_from(["a", "b", "card.json", "card.html", "x/card.json"]), st.text("ab", max_size=3))
+names = st.dictionaries(
+    st.sampled_from(["a", "b", *sorted(CARD_FILES), "x/card.json", "licences/licences.json"]), st.text("ab", max_size=3)
+)
 
 
 @given(names, names)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -51,6 +54,32 @@ def test_what_is_no_key(tmp_path: Path, content: bytes) -> None:
 def test_a_missing_public_key(tmp_path: Path) -> None:
     with pytest.raises(SignatureInvalid):
         signing.load_public(tmp_path / "no.pub")
+
+
+def test_a_fingerprint_to_read_out() -> None:
+    key = signing.Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key()
+    other = signing.Ed25519PrivateKey.from_private_bytes(bytes(31) + b"x").public_key()
+    assert re.fullmatch(r"(?:[0-9a-f]{4} ){7}[0-9a-f]{4}", signing.fingerprint(key))
+    digest = hashlib.sha256(key.public_bytes_raw()).hexdigest()
+    assert digest.startswith(signing.fingerprint(key).replace(" ", ""))
+    assert signing.fingerprint(key) != signing.fingerprint(other)
+
+
+def test_a_huge_file_is_no_key(tmp_path: Path) -> None:
+    path = tmp_path / "k.pub"
+    with path.open("wb") as f:
+        f.truncate(1 << 40)
+    with pytest.raises(SignatureInvalid):
+        signing.load_public(path)
+
+
+def test_a_signature_has_one_spelling() -> None:
+    key = signing.Ed25519PrivateKey.from_private_bytes(bytes(32))
+    good = signing.sign(key, b"m")
+    assert good.endswith("==") and good[-3] in "AQgw"
+    other = good[:-3] + {"A": "B", "Q": "R", "g": "h", "w": "x"}[good[-3]] + "=="
+    assert base64.b64decode(other) == base64.b64decode(good)
+    assert signing.is_signed(key.public_key(), b"m", good) and not signing.is_signed(key.public_key(), b"m", other)
 
 
 @given(st.text(max_size=120))

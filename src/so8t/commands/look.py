@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from so8t.core.bundle import open_bundle
 from so8t.core.errors import LedgerBroken, StageMissing, UsageError
 from so8t.core.files import read_json
 from so8t.pipeline import STAGE_TABLE, find_run
@@ -54,27 +53,12 @@ def _short(value: Any) -> str:
 
 
 def bundle(options: argparse.Namespace) -> int:
-    """verify: listing, hashes, signature against a key you trust, proof. show: what is in it."""
-    from so8t.commands.use import trusted_key
+    """verify: everything, against a key you trust, or exit 8. show: what is in it."""
+    from so8t.commands.bundle_view import show_bundle, verify_bundle
 
     if options.folder is None:
         raise UsageError(detail=f"so8t bundle {options.action} DIR")
-    found = open_bundle(options.folder, trusted_key(options))
-    if options.action == "verify":
-        found.require_proof()
-    facts = {
-        "bundle": str(found.folder),
-        "files": len(found.listing["files"]),
-        "payload_digest": found.payload_digest,
-        "policy_digest": found.listing.get("policy_digest"),
-        "signed_by": found.signed_by,
-        "created": found.listing.get("created"),
-    }
-    if options.action == "show":
-        facts["thresholds"] = found.card.get("thresholds")
-        facts["contents"] = found.listing["files"]
-    print(json.dumps(facts, ensure_ascii=False, indent=None if options.json else 1))
-    return 0
+    return verify_bundle(options) if options.action == "verify" else show_bundle(options)
 
 
 def ledger(options: argparse.Namespace) -> int:

@@ -1,25 +1,34 @@
 """What leaves the training machine: a folder whose every file is listed, hashed, signed - or it is refused.
 
-Payload = everything but the card and the signature; the card names the payload's digest (DESIGN.md "Bundle").
+Payload = what judges and answers, with its licences. The card says what was measured of exactly that payload, so the
+card, and what is written after it (model card, SBOM), are no part of the payload digest; the listing names them all,
+and the signature covers the listing (DESIGN.md "Bundle").
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from so8t.core import signing
+from so8t.core.bundle_listing import MAX_LISTING_BYTES, files_below, parse_listing, parse_object, read_bounded
 from so8t.core.errors import BundleBroken, BundleUnproven, SignatureInvalid
-from so8t.core.files import hash_folder, read_json
+from so8t.core.files import sha256_file
 from so8t.core.types import canonical_json
 
 LISTING = "bundle.json"
 SIGNATURE = "bundle.sig"
+CARD, MODEL_CARD, SBOM = "card.json", "MODEL_CARD.md", "sbom.cdx.json"
+LICENCES = "licences"
 DEMO_PROFILES = frozenset({"tiny", "micro"})  # only these may pass by the lenient demo policy
-CARD_FILES = frozenset({"card.json", "card.html"})
+CARD_FILES = frozenset({CARD, "card.html", MODEL_CARD, SBOM})  # about the payload, not of it; nothing runs from them
+MAX_CARD_BYTES = 32 << 20
+MAX_SIGNATURE_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +45,26 @@ class Bundle:
 
     @property
     def card(self) -> dict[str, Any]:
-        card = read_json(self.folder / "card.json")
-        if not isinstance(card, dict):
-            raise BundleBroken(where=self.folder / "card.json", detail="not an object")
-        return card
+        """Raises BundleBroken for a card that is none."""
+        path = self.folder / CARD
+        return parse_object(read_bounded(path, MAX_CARD_BYTES), path)
 
     def gguf(self, quantisation: str) -> Path:
         return self.folder / "gguf" / f"model-{quantisation}.gguf"
 
     def require_proof(self) -> None:
         """Raises BundleUnproven unless the card is of exactly this payload and passed its policy's thresholds."""
-        if not (self.folder / "card.json").is_file():
-            raise BundleUnproven(where=self.folder, detail="card.json")
+        if not (self.folder / CARD).is_file():
+            raise BundleUnproven(where=self.folder, detail=CARD)
         card = self.card
         policy = card.get("policy")
-        if isinstance(policy, dict) and policy.get("id") == "demo" and card.get("profile") not in DEMO_PROFILES:
+        policy = policy if isinstance(policy, dict) else {}
+        if policy.get("id") == "demo" and card.get("profile") not in DEMO_PROFILES:
             raise BundleUnproven(where=self.folder, detail="demo policy")
         if card.get("payload_digest") != self.payload_digest:
             raise BundleUnproven(where=self.folder, detail="card.payload_digest")
+        if policy.get("digest") != self.listing.get("policy_digest"):
+            raise BundleUnproven(where=self.folder, detail="card.policy.digest")
         thresholds = card.get("thresholds")
         if not isinstance(thresholds, dict) or thresholds.get("passed") is not True:
             raise BundleUnproven(where=self.folder, detail="card.thresholds")
@@ -65,40 +76,55 @@ def payload_digest(hashes: Mapping[str, str]) -> str:
     return hashlib.sha256(canonical_json(payload).encode()).hexdigest()
 
 
-def open_bundle(folder: Path, trusted_key: Path | None = None) -> Bundle:
-    """Check listing, hashes and, given a trusted public key, the signature.
+Passed = Callable[[str], None]
 
-    Raises BundleBroken for a missing, extra, changed or linked file; SignatureInvalid when the key does not fit.
+
+def open_bundle(folder: Path, trusted_key: Path | None = None, passed: Passed = lambda check: None) -> Bundle:
+    """Check, in this order: the signature where there is a trusted public key, the listing, the files.
+
+    The signature comes first, so that no unsigned byte is interpreted. `passed` hears of "signature", "listing" and
+    "files" as they pass. Raises BundleBroken for a missing, extra, changed, linked or unsafe file; SignatureInvalid
+    when the key does not fit.
     """
-    if not (folder / LISTING).is_file():
-        raise BundleBroken(where=folder / LISTING, detail="missing")
-    listing = read_json(folder / LISTING)
-    if not isinstance(listing, dict) or not isinstance(listing.get("files"), dict):
-        raise BundleBroken(where=folder / LISTING)
-    for path in folder.rglob("*"):
-        if path.is_symlink():
-            raise BundleBroken(where=path, detail="symbolic link")
-    _compare(folder, listing["files"], hash_folder(folder, frozenset({LISTING, SIGNATURE})))
+    raw = read_bounded(folder / LISTING, MAX_LISTING_BYTES)
+    signed_by = _check_signature(folder, raw, trusted_key) if trusted_key else None
+    if signed_by:
+        passed("signature")
+    listing = parse_listing(raw, folder / LISTING, (LISTING, SIGNATURE))
     if payload_digest(listing["files"]) != listing.get("payload_digest"):
         raise BundleBroken(where=folder / LISTING, detail="payload_digest")
-    signed_by = _check_signature(folder, trusted_key) if trusted_key else None
+    passed("listing")
+    _compare(folder, listing["files"])
+    passed("files")
     return Bundle(folder, listing, signed_by)
 
 
-def _compare(folder: Path, listed: Mapping[str, str], found: Mapping[str, str]) -> None:
-    for name in sorted({*listed, *found}):
-        if listed.get(name) != found.get(name):
-            kind = "missing" if name not in found else "not listed" if name not in listed else "changed"
-            raise BundleBroken(where=folder / name, detail=kind)
+def _compare(folder: Path, listed: Mapping[str, str]) -> None:
+    """Names first: nothing that is not listed is ever opened."""
+    found = files_below(folder) - {LISTING, SIGNATURE}
+    for name in sorted(found ^ listed.keys()):
+        raise BundleBroken(where=folder / name, detail="not listed" if name in found else "missing")
+    for name, digest in hash_files(folder, listed).items():
+        if digest != listed[name]:
+            raise BundleBroken(where=folder / name, detail="changed")
 
 
-def _check_signature(folder: Path, trusted_key: Path) -> str:
+def hash_files(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Name -> SHA-256, several files at once: hashlib lets go of the interpreter while it hashes."""
+    ordered = sorted(names)
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1), "hash") as pool:
+        return dict(zip(ordered, pool.map(lambda name: sha256_file(folder / name), ordered), strict=True))
+
+
+def _check_signature(folder: Path, raw: bytes, trusted_key: Path) -> str:
+    if trusted_key.resolve().is_relative_to(folder.resolve()):
+        raise SignatureInvalid(where=trusted_key, detail="a key inside the bundle proves nothing")
     key = signing.load_public(trusted_key)
     try:
-        signature = (folder / SIGNATURE).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
+        signature = read_bounded(folder / SIGNATURE, MAX_SIGNATURE_BYTES).decode("ascii").strip()
+    except (BundleBroken, UnicodeDecodeError) as error:
         raise SignatureInvalid(where=folder / SIGNATURE, detail=type(error).__name__) from error
-    if not signing.is_signed(key, (folder / LISTING).read_bytes(), signature):
+    if not signing.is_signed(key, raw, signature):
         raise SignatureInvalid(where=folder / SIGNATURE, detail=str(trusted_key))
     return signing.encode_public(key)
 

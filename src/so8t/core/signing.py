@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from so8t.core.errors import SignatureInvalid
 from so8t.core.files import sync_folder, write_text
+
+MAX_KEY_BYTES = 1024
 
 
 def load_or_create(path: Path) -> Ed25519PrivateKey:
@@ -39,10 +42,18 @@ def encode_public(key: Ed25519PublicKey) -> str:
     return base64.b64encode(key.public_bytes_raw()).decode()
 
 
+def fingerprint(key: Ed25519PublicKey) -> str:
+    """Eight groups to compare over the telephone: the first 128 bits of the key's SHA-256."""
+    digest = hashlib.sha256(key.public_bytes_raw()).hexdigest()
+    return " ".join(digest[i : i + 4] for i in range(0, 32, 4))
+
+
 def load_public(path: Path) -> Ed25519PublicKey:
     """Raises SignatureInvalid when the file is no public key."""
     try:
-        return Ed25519PublicKey.from_public_bytes(base64.b64decode(path.read_bytes().strip(), validate=True))
+        with path.open("rb") as f:
+            raw = f.read(MAX_KEY_BYTES)
+        return Ed25519PublicKey.from_public_bytes(base64.b64decode(raw.strip(), validate=True))
     except (OSError, ValueError) as error:
         raise SignatureInvalid(where=path, detail=type(error).__name__) from error
 
@@ -52,9 +63,10 @@ def sign(key: Ed25519PrivateKey, message: bytes) -> str:
 
 
 def is_signed(key: Ed25519PublicKey, message: bytes, signature: str) -> bool:
-    """False for a wrong, cut or malformed signature; never raises."""
+    """False for a wrong, cut or malformed signature, also for a second spelling of a right one; never raises."""
     try:
-        key.verify(base64.b64decode(signature, validate=True), message)
+        raw = base64.b64decode(signature, validate=True)
+        key.verify(raw, message)
     except (InvalidSignature, ValueError):
         return False
-    return True
+    return base64.b64encode(raw).decode() == signature  # the last character's spare bits

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from so8t.build.bundle.licences import write_licences
 from so8t.build.data.collect import DOMAIN_MODEL
 from so8t.build.data.sample_lines import load_samples, split_file
 from so8t.build.model.tokenizer import chat_format
@@ -32,4 +33,4 @@ def write_payload(ctx: StageContext, model: Path) -> None:
         if s.decision is not None and s.source.startswith(WRITTEN)
     ]
     write_jsonl(ctx.folder / PRECEDENTS, (c.to_json() for c in cases))
-    write_json(ctx.folder / "licences.json", ctx.facts("validate").get("licenses", {}))
+    write_licences(ctx)
