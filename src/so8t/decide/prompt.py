@@ -145,10 +145,10 @@ def messages(prompt: Prompt, style: Style, special: tuple[str, ...] = ()) -> lis
     user = f"権限:{clearance} 区分:{level}\n{query}"
     if style == "compact":
         return [{"role": "user", "content": user}]
-    return [{"role": "system", "content": neutralise(_system(prompt), special)}, {"role": "user", "content": user}]
+    return [{"role": "system", "content": neutralise(system_text(prompt), special)}, {"role": "user", "content": user}]
 
 
-def _system(prompt: Prompt) -> str:
+def system_text(prompt: Prompt) -> str:
     """Identity contract and policy state in words (plan 3.2)."""
     contract, state = prompt.contract or {}, prompt.policy_state or {}
     lines = [f"あなたは{state.get('org_name', '当社')}の{contract.get('role', '業務アシスタント')}です。"]

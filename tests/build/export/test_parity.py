@@ -6,14 +6,18 @@ import json
 import shutil
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from so8t.ask.hf import HuggingFace
+from so8t.build.export.modelfile import write_modelfile
 from so8t.build.export.parity import ODD, Parity, _continuation, compare, odd_strings
 from so8t.build.model.loading import load_causal, load_tokenizer
+from so8t.core.errors import ParityFailed
 
 REAL = [
     "検査報告は部外秘です。社内の閲覧権限を確かめてから、担当者に回してください。",
@@ -31,41 +35,52 @@ def reference(burned: Path) -> Iterator[HuggingFace]:
     yield HuggingFace(load_causal(burned, torch.float32), load_tokenizer(burned))
 
 
-def test_greedy_tokens_and_tokenization_agree(f16: Path, reference: HuggingFace) -> None:
+@pytest.fixture(scope="module")
+def shipped(burned: Path, f16: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The GGUF with its Modelfile, as an export has them."""
+    gguf = tmp_path_factory.mktemp("export") / "gguf" / "model-F16.gguf"
+    gguf.parent.mkdir()
+    shutil.copyfile(f16, gguf)
+    write_modelfile(gguf.parent.parent, "F16", burned, 1024)
+    return gguf
+
+
+def test_all_agrees(shipped: Path, reference: HuggingFace) -> None:
     """In the short context, where the short rotary factors and the attention factor hold."""
-    found = compare(f16, reference, PROMPTS, odd_strings(REAL, 120), 32, 1024)
+    found = compare(shipped, reference, PROMPTS, odd_strings(REAL, 120), 32, 1024)
     assert found.passed, found
     assert found.prompts == 5
     # llama.cpp lets combining marks stand apart (build/gguf.py): only such strings differ, and not once composed.
     assert 0 < found.strings_composed < 20 and found.strings_equal + found.strings_composed == 120
-    assert (
-        compare(
-            f16, reference, [], [unicodedata.normalize("NFC", s) for s in odd_strings(REAL, 60)], 1, 1024
-        ).strings_equal
-        == 60
-    )
+    assert found.conversations_equal == found.conversations > 60
+    assert found.stops_working == found.stops == 3 and found.difference == ""
     assert found.worst_logprob_difference < 0.05
     assert found.to_json()["passed"] is True
 
 
-def test_other_weights_are_noticed(f16: Path, burned: Path) -> None:
+def test_composed_strings_agree(shipped: Path, reference: HuggingFace) -> None:
+    strings = [unicodedata.normalize("NFC", s) for s in odd_strings(REAL, 60)]
+    assert compare(shipped, reference, [], strings, 1, 1024).strings_equal == 60
+
+
+def test_other_weights_are_noticed(shipped: Path, burned: Path) -> None:
     """The same comparison against a model with one o_proj unrotated (here: negated) must fail."""
     model = load_causal(burned, torch.float32)
     with torch.no_grad():
         model.model.layers[1].self_attn.o_proj.weight.neg_()
-    found = compare(f16, HuggingFace(model, load_tokenizer(burned)), PROMPTS, [], 16, 1024)
-    assert not found.passed
+    found = compare(shipped, HuggingFace(model, load_tokenizer(burned)), PROMPTS, [], 16, 1024)
+    assert not found.continues and not found.passed and found.turns
 
 
-def test_missing_attention_factor_would_be_noticed(f16: Path, burned: Path) -> None:
+def test_missing_attention_factor_would_be_noticed(shipped: Path, burned: Path) -> None:
     """longrope scales attention in the short context too; a reader that forgets it is not equal."""
     model = load_causal(burned, torch.float32)
     model.model.rotary_emb.attention_scaling = 1.0
-    found = compare(f16, HuggingFace(model, load_tokenizer(burned)), PROMPTS, [], 16, 1024)
-    assert not found.passed or found.worst_logprob_difference > 0.05
+    found = compare(shipped, HuggingFace(model, load_tokenizer(burned)), PROMPTS, [], 16, 1024)
+    assert not found.continues or found.worst_logprob_difference > 0.05
 
 
-def test_another_splitting_rule_is_noticed(f16: Path, burned: Path, tmp_path: Path) -> None:
+def test_another_splitting_rule_is_noticed(shipped: Path, burned: Path, tmp_path: Path) -> None:
     """The exporter names a rule by its beginning; one that goes on differently cannot pass."""
     for file in burned.glob("*.json*"):
         shutil.copy(file, tmp_path / file.name)
@@ -74,8 +89,8 @@ def test_another_splitting_rule_is_noticed(f16: Path, burned: Path, tmp_path: Pa
     pattern["Regex"] = pattern["Regex"].replace(r"\p{N}{1,3}", r"\p{N}{1,2}")
     (tmp_path / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
     other = HuggingFace(load_causal(burned, torch.float32), load_tokenizer(tmp_path))
-    found = compare(f16, other, [], odd_strings(["2024年", "1234567円"], 60), 1, 1024)
-    assert found.strings_equal < 60 and not found.passed
+    found = compare(shipped, other, [], odd_strings(["2024年", "1234567円"], 60), 1, 1024)
+    assert found.strings_equal < 60 and not found.tokenizes and not found.passed
 
 
 def logits(*values: float) -> torch.Tensor:
@@ -98,11 +113,31 @@ def test_continuations_are_judged() -> None:
     assert _continuation(broken, [(1, {1: 0.0})], ends)[0] == "different"
 
 
-def test_passing_needs_every_prompt_and_every_string() -> None:
-    assert Parity(2, 1, 1, 8, 3, 3, 0.0).passed
-    assert not Parity(2, 1, 0, 8, 3, 3, 0.0).passed
-    assert not Parity(2, 2, 0, 8, 3, 2, 0.0).passed
-    assert Parity(2, 2, 0, 8, 3, 2, 0.0, 1).passed
+GOOD = Parity(2, 1, 1, 8, 3, 2, 0.0, 1, conversations=5, conversations_equal=5, stops=2, stops_working=2)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ties": 0}, {"strings_equal": 1}, {"strings_composed": 0}, {"conversations_equal": 4}, {"stops_working": 1},
+        {"conversations": 0, "conversations_equal": 0}, {"stops": 0, "stops_working": 0}, {"difference": "stop"},
+    ],
+)  # fmt: skip
+def test_passing_needs_everything(change: dict[str, Any]) -> None:
+    assert GOOD.passed
+    assert not replace(GOOD, **change).passed
+
+
+def test_the_error_says_what_differs_first() -> None:
+    assert GOOD.detail == "1+1/2, 2+1/3, 5/5, 2/2"
+    words = "conversation 3, ollama, position 7: 4 '<|end|>' instead of 5 '<|user|>'"
+    assert replace(GOOD, difference=words).detail.endswith(f"; {words}")
+    assert {"conversations", "conversations_equal", "stops", "stops_working", "difference"} <= GOOD.to_json().keys()
+
+
+def test_a_gguf_without_a_modelfile_is_refused(f16: Path, reference: HuggingFace) -> None:
+    with pytest.raises(ParityFailed, match="no Modelfile"):
+        compare(f16, reference, [], [], 1, 1024)
 
 
 def test_odd_strings_are_many_deterministic_and_odd() -> None:

@@ -1,4 +1,8 @@
-"""Is the GGUF the model that was trained? Greedy tokens and tokenization, llama.cpp against transformers (SPEC O2)."""
+"""Is the GGUF the model that was trained, and is it asked as it was trained? (SPEC O2)
+
+Greedy tokens and tokenization, llama.cpp against transformers; and the tokens of whole conversations on all ways from
+training to Ollama (template/gate.py).
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,16 @@ import asyncio
 import random
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from so8t.ask.hf import HuggingFace, Step
 from so8t.ask.llamacpp import LlamaCpp
 from so8t.ask.llamacpp_server import serve
+from so8t.build.export.modelfile import shipped_modelfile
+from so8t.build.export.template.gate import check_turns
+from so8t.build.export.template.server import ChatServer
 
 FORMS: tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], ...] = ("NFC", "NFD", "NFKC", "NFKD")
 TIE = 1e-3  # logits closer than this may be chosen either way
@@ -29,7 +36,11 @@ ODD = (
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How many greedy continuations and tokenizations agree. `ties` = continuations that part at a tie."""
+    """How many greedy continuations, tokenizations and conversations agree. `ties` = continuations that part at a tie.
+
+    conversations_equal: the same tokens in training, transformers, llama.cpp and Ollama. stops_working: stop strings of
+    the Modelfile that are one special token and stop. difference: the first conversation or stop that fails, in words.
+    """
 
     prompts: int
     equal: int
@@ -39,10 +50,38 @@ class Parity:
     strings_equal: int
     worst_logprob_difference: float
     strings_composed: int = 0  # agree once composed (NFC): all that prompt.neutralise lets through
+    conversations: int = 0
+    conversations_equal: int = 0
+    stops: int = 0
+    stops_working: int = 0
+    difference: str = ""
 
     @property
     def passed(self) -> bool:
-        return self.equal + self.ties == self.prompts and self.strings_equal + self.strings_composed == self.strings
+        """All agree; and there were conversations and stops, for a model nobody asked is not proved."""
+        return self.continues and self.tokenizes and self.turns
+
+    @property
+    def continues(self) -> bool:
+        return self.equal + self.ties == self.prompts
+
+    @property
+    def tokenizes(self) -> bool:
+        return self.strings_equal + self.strings_composed == self.strings
+
+    @property
+    def turns(self) -> bool:
+        whole = (self.conversations_equal, self.stops_working) == (self.conversations, self.stops)
+        return whole and self.conversations > 0 and self.stops > 0 and not self.difference
+
+    @property
+    def detail(self) -> str:
+        """One line for ParityFailed: all counts, then the first difference."""
+        counts = (
+            f"{self.equal}+{self.ties}/{self.prompts}, {self.strings_equal}+{self.strings_composed}/{self.strings}, "
+            f"{self.conversations_equal}/{self.conversations}, {self.stops_working}/{self.stops}"
+        )
+        return f"{counts}; {self.difference}" if self.difference else counts
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"passed": self.passed}
@@ -63,28 +102,35 @@ def odd_strings(texts: Sequence[str], count: int, seed: int = 8) -> list[str]:
 def compare(
     gguf: Path, reference: HuggingFace, prompts: Sequence[str], strings: Sequence[str], tokens: int, context: int
 ) -> Parity:
-    """Start llama.cpp on the file and hold it against the model in this process."""
+    """Start llama.cpp on the file and hold it, and the Modelfile that goes with it, against the model in this process.
+
+    Raises ParityFailed when no Modelfile lies where an export has it, TemplateUnusable when one cannot be read.
+    """
+    modelfile = shipped_modelfile(gguf)
+
+    async def run(address: str) -> Parity:
+        server = ChatServer(address)
+        try:
+            found = await _compare(server, reference, prompts, strings, tokens)
+            return replace(found, **asdict(await check_turns(server, reference, gguf, modelfile)))
+        finally:
+            await server.close()
+
     with serve(gguf, context) as address:
-        return asyncio.run(_compare(address, reference, prompts, strings, tokens))
+        return asyncio.run(run(address))
 
 
 async def _compare(
-    address: str, reference: HuggingFace, prompts: Sequence[str], strings: Sequence[str], tokens: int
+    backend: LlamaCpp, reference: HuggingFace, prompts: Sequence[str], strings: Sequence[str], tokens: int
 ) -> Parity:
-    backend = LlamaCpp(address)
-    try:
-        results = []
-        for prompt in prompts:
-            ids = reference.encode(prompt)
-            results.append(
-                _continuation(reference.greedy(ids, tokens), await backend.greedy(ids, tokens), reference.ends)
-            )
-        same = [reference.encode(s) == await backend.tokenize(s) for s in strings]
-        apart = [s for s, agrees in zip(strings, same, strict=True) if not agrees]
-        whole = [c for s in apart if (c := unicodedata.normalize("NFC", s)) != s]
-        composed = [reference.encode(s) == await backend.tokenize(s) for s in whole]
-    finally:
-        await backend.close()
+    results = []
+    for prompt in prompts:
+        ids = reference.encode(prompt)
+        results.append(_continuation(reference.greedy(ids, tokens), await backend.greedy(ids, tokens), reference.ends))
+    same = [reference.encode(s) == await backend.tokenize(s) for s in strings]
+    apart = [s for s, agrees in zip(strings, same, strict=True) if not agrees]
+    whole = [c for s in apart if (c := unicodedata.normalize("NFC", s)) != s]
+    composed = [reference.encode(s) == await backend.tokenize(s) for s in whole]
     equal, ties = sum(r == "equal" for r, _ in results), sum(r == "tie" for r, _ in results)
     worst = max((w for _, w in results), default=0.0)
     return Parity(len(prompts), equal, ties, tokens, len(strings), sum(same), worst, sum(composed))

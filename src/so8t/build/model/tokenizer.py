@@ -110,7 +110,7 @@ def chat_format(folder: Path) -> ChatFormat:
 
     Raises BaseUnusable when there is neither.
     """
-    config, added = read_json(folder / "tokenizer_config.json"), _added_tokens(folder)
+    config, added = read_json(folder / "tokenizer_config.json"), added_tokens(folder)
     jinja = folder / "chat_template.jinja"
     template = jinja.read_text(encoding="utf-8") if jinja.exists() else config.get("chat_template", "")
     if not template and not (template := turns_of(added)[0]):
@@ -121,8 +121,8 @@ def chat_format(folder: Path) -> ChatFormat:
     return ChatFormat(template, bos, eos, tuple(sorted(t for t in special if t.strip() and not covered.search(t))))
 
 
-def _added_tokens(folder: Path) -> dict[str, bool]:
-    """Added token -> whether it is special."""
+def added_tokens(folder: Path) -> dict[str, bool]:
+    """Added token of a model folder -> whether it is special; none without a tokenizer.json."""
     file = folder / "tokenizer.json"
     added = read_json(file).get("added_tokens", []) if file.exists() else []
     return {str(token["content"]): bool(token.get("special")) for token in added}
