@@ -34,7 +34,8 @@ Record = dict[str, Any]
 Call = Callable[..., tuple[int, str, str]]
 KEYS = {"id", "decision", "confidence", "probabilities", "opinions", "domain"}
 VERBS = ["run", *STAGES, "decide", "classify", "score", "plan", "doctor", "ledger", "status", "show", "policy"]
-VERBS += ["selftest"]
+VERBS += ["selftest", "deploy", "calibrate", "compare"]
+VERBS += ["tasks", "consistency"]
 
 
 @pytest.fixture

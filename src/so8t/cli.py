@@ -15,6 +15,7 @@ from so8t.core.run import STAGES
 
 INTERRUPTED = 130
 Handler = Callable[[argparse.Namespace], int]
+STAGE_HANDLERS = {"train": "so8t.commands.train:train", "prove": "so8t.commands.prove:prove"}  # the others: run:stage
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,6 +67,9 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     _run_verbs(verbs)
     _use_verbs(verbs)
+    _calibrate_verb(verbs)
+    _deploy_verb(verbs)
+    _measuring_verbs(verbs)
     _look_verbs(verbs)
     return parser
 
@@ -111,7 +115,7 @@ def _run_verbs(verbs: Any) -> None:
     run.add_argument("--to", choices=STAGES, default=STAGES[-1], help="この段階まで / last stage")
     for name in STAGES:
         ja, en = f"段階 {name} だけを実行", f"make stage {name} alone"
-        handler = "so8t.commands.train:train" if name == "train" else "so8t.commands.run:stage"
+        handler = STAGE_HANDLERS.get(name, "so8t.commands.run:stage")
         stage = run if name == "run" else _verb(verbs, name, ja, en, handler, f"{name} --profile tiny")
         stage.set_defaults(stage=name)
         if name == "bundle":
@@ -120,6 +124,8 @@ def _run_verbs(verbs: Any) -> None:
             _shard_options(stage, name)
         if name == "train":
             _train_options(stage)
+        if name == "prove":
+            _prove_options(stage)
         _run_options(stage)
     _run_options(run)
 
@@ -158,6 +164,37 @@ def _bundle_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key", type=Path, help="信頼する公開鍵 / trusted public key")
 
 
+def _prove_options(parser: argparse.ArgumentParser) -> None:
+    """`so8t prove` makes the stage, `so8t prove RUN|BUNDLE` measures a finished bundle again and changes nothing."""
+    parser.epilog = f"{parser.epilog}\n  so8t prove runs/tiny --out proof"
+    parser.epilog += "\n  so8t prove runs/tiny/bundle --data labelled.jsonl --out proof"
+    parser.add_argument("target", nargs="?", default="", metavar="RUN|BUNDLE", help="完成した実行かバンドル / finished")
+    parser.add_argument("--data", type=Path, help="ラベル付きの依頼 id, query, decision(JSON 行) / labelled requests")
+    parser.add_argument("--texts", type=Path, help="困惑度を測る文章 text(JSON 行) / held-out texts")
+    parser.add_argument("--out", type=Path, help="カードを置くフォルダ(既定 proof) / folder for the card")
+    parser.add_argument("--key", type=Path, help="信頼する公開鍵 / trusted public key")
+
+
+def _calibrate_verb(verbs: Any) -> None:
+    calibrate = _verb(
+        verbs,
+        "calibrate",
+        "自社のラベル付き依頼で温度を決め直す",
+        "fit the temperatures on your own labelled requests",
+        "so8t.commands.prove:calibrate",
+        "calibrate runs/tiny/bundle --data labelled.jsonl --out calibration.json",
+    )
+    calibrate.add_argument("bundle", type=Path, help="バンドルのフォルダ / bundle folder")
+    calibrate.add_argument(
+        "--data", type=Path, required=True, help="ラベル付きの依頼 id, query, decision(JSON 行) / labelled requests"
+    )
+    calibrate.add_argument(
+        "--out", type=Path, default=Path("calibration.json"), help="温度を書くファイル / file for the temperatures"
+    )
+    calibrate.add_argument("--key", type=Path, help="信頼する公開鍵 / trusted public key")
+    calibrate.add_argument("--threads", type=int, default=1, help="モデルのスレッドの数 / threads of the model")
+
+
 def _use_verbs(verbs: Any) -> None:
     for name, ja, en in (
         ("decide", "依頼を三重判定", "judge requests"),
@@ -178,6 +215,76 @@ def _use_verbs(verbs: Any) -> None:
             parser.add_argument("--scorer", choices=("so8t", "plan"), default="so8t")
 
 
+def _deploy_verb(verbs: Any) -> None:
+    deploy = _verb(
+        verbs,
+        "deploy",
+        "バンドルを Ollama か llama.cpp で動かす",
+        "put a bundle into Ollama or llama.cpp",
+        "so8t.commands.deploy:deploy",
+        "deploy runs/tiny/bundle --to ollama",
+    )
+    deploy.add_argument("bundle", type=Path, help="バンドルのフォルダ / bundle folder")
+    deploy.add_argument("--to", choices=("ollama", "llamacpp"), required=True, help="動かす先 / where to")
+    deploy.add_argument("--address", default="", help="http://127.0.0.1:11434, 127.0.0.1:8080 …")
+    deploy.add_argument("--name", default="so8t", help="Ollama でのモデルの名前 / the models' name in Ollama")
+    deploy.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="Q8_0",
+        help="この量子化だけ(何度でも) / only this, repeatable",
+    )
+    deploy.add_argument("--by", choices=("api", "cli"), default="api", help="cli = ollama create / its own program")
+    deploy.add_argument("--threads", type=int, default=0, help="llamacpp のスレッドの数(既定は CPU の半分) / threads")
+    _trust_options(deploy)
+
+
+def _measuring_verbs(verbs: Any) -> None:
+    """What the answers are worth, and whether like requests are judged alike."""
+    tasks = _verb(
+        verbs,
+        "tasks",
+        "質問と要約の課題で答えの質を測る",
+        "measure the answers on questions and summaries",
+        "so8t.commands.tasks:tasks",
+        "tasks runs/tiny/bundle",
+    )
+    tasks.epilog = f"{tasks.epilog}\n  so8t tasks runs/tiny/bundle --data own.jsonl --out replies.json"
+    tasks.epilog += "\n  so8t tasks runs/tiny/bundle --export lm-eval --out harness"
+    tasks.add_argument("bundle", nargs="?", type=Path, help="バンドル(既定は最新) / bundle, newest by default")
+    tasks.add_argument("--key", type=Path, help="信頼する公開鍵 / trusted public key")
+    tasks.add_argument("--data", type=Path, help="自社の課題(JSON 行)か llm-jp-eval の .json / own items")
+    tasks.add_argument("--out", type=Path, help="答えの全文(JSON)、--export ではフォルダ / replies, or a folder")
+    tasks.add_argument("--limit", type=int, default=0, metavar="N", help="N 問だけ / only N items")
+    tasks.add_argument("--export", choices=("lm-eval", "llm-jp-eval"), help="ほかの評価の形で書き出す / for a harness")
+    tasks.add_argument("--results", type=Path, metavar="F", help="ほかの評価の結果を読む / read a harness's results")
+    tasks.add_argument("--threads", type=int, default=1, help="スレッドの数 / threads")
+    _draws_option(tasks)
+    consistency = _verb(
+        verbs,
+        "consistency",
+        "似た依頼に同じ判定を出しているか",
+        "are like requests judged alike",
+        "so8t.commands.consistency:consistency",
+        "consistency runs/tiny/ledger.db",
+    )
+    consistency.epilog = f"{consistency.epilog}\n  so8t consistency verdicts.jsonl --queries requests.jsonl"
+    consistency.add_argument("path", type=Path, metavar="LEDGER|JSONL", help="台帳か decide の出力 / or decide's lines")
+    consistency.add_argument("--queries", type=Path, help="decide に渡した依頼(id で結ぶ) / the requests, joined by id")
+    consistency.add_argument("--least", type=float, default=0.4, metavar="X", help="似ているとみなす度合い / likeness")
+    _draws_option(consistency)
+
+
+def _draws_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--draws", type=int, default=1000, metavar="N", help="区間を出す再抽出の数 / bootstrap draws")
+
+
+def _trust_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--key", type=Path, help="信頼する公開鍵 / trusted public key")
+    parser.add_argument("--allow-unproven", action="store_true", help="基準未達でも使う / use it though unproven")
+
+
 def _look_verbs(verbs: Any) -> None:
     plan = _verb(
         verbs,
@@ -189,14 +296,24 @@ def _look_verbs(verbs: Any) -> None:
     )
     _config_options(plan)
     _plan_options(plan)
+    _compare_options(
+        _verb(
+            verbs,
+            "compare",
+            "工夫が効いたかを、組にした学習で確かめる",
+            "does an idea help? trainings held against each other in pairs",
+            "so8t.commands.compare:compare",
+            "compare --profile tiny --vary pet --seeds 3",
+        )
+    )
     doctor = _verb(verbs, "doctor", "環境を点検", "check this machine", "so8t.commands.plan:doctor")
     _config_options(doctor)
     _selftest_options(
         _verb(
             verbs,
             "selftest",
-            "この機械の GPU で学習できることを実際に確かめる",
-            "prove on this machine's GPU what training relies on",
+            "この機械の GPU か Ollama で、頼りにすることを実際に確かめる",
+            "prove on this machine's GPU or Ollama what is relied on",
             "so8t.commands.selftest:selftest",
             "selftest gpu",
         )
@@ -239,9 +356,35 @@ def _plan_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--probe", action="store_true", help="短く測って時間も見積もる / measure, and tell the time")
 
 
+def _compare_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="RUN", help="学習の済んだ実行 / runs whose training is finished")
+    parser.add_argument(
+        "--vary", default="", metavar="IDEA",
+        help="pet, gate, parametrisation, normalisation, train.KEY=a,b(先が対照 / the control first)",
+    )  # fmt: skip
+    _config_options(parser)
+    parser.add_argument("--seeds", type=int, default=3, help="シードの数(既定 3) / how many seeds")
+    parser.add_argument(
+        "--from", dest="shared", type=Path, metavar="RUN", help="データと土台を借りる実行 / take data and base from"
+    )
+    parser.add_argument(
+        "--accept-change", action="store_true", help="設定やコードの変更を受け入れてやり直す / redo what changed"
+    )
+    parser.add_argument("--unpaired", action="store_true", help="判定せずに並べる / side by side, without a verdict")
+    parser.add_argument("--window", type=int, default=0, help="長い窓のトークン数(既定 2048 以上) / tokens of a window")
+    parser.add_argument("--windows", type=int, default=8, help="長い窓の数 / how many windows")
+    parser.add_argument("--requests", type=int, default=0, help="検証用の依頼の数(0 = 全部) / requests, 0 = all")
+    parser.add_argument("--draws", type=int, default=2000, help="ブートストラップの回数 / bootstrap draws")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="結果の置き場 / where results go")
+
+
 def _selftest_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("gpu",), help="確かめる相手 / what to test")
+    parser.add_argument("what", choices=("gpu", "ollama"), help="確かめる相手 / what to test")
     parser.add_argument(
         "--device", choices=("cuda", "cpu"), default="cuda", help="cpu = CPU で済む検査だけ / what a CPU can do"
     )
-    parser.add_argument("--out", type=Path, default=Path("selftest-gpu.json"), help="報告のファイル / report file")
+    parser.add_argument("--out", type=Path, help="報告のファイル(既定は selftest-….json) / report file")
+    parser.add_argument("--bundle", type=Path, help="ollama: バンドル(既定は最新) / bundle, newest by default")
+    parser.add_argument("--address", default="", help="ollama: http://127.0.0.1:11434")
+    parser.add_argument("--only", default="", metavar="Q8_0", help="ollama: 量子化(既定は運用のもの) / quantisation")
+    _trust_options(parser)

@@ -14,7 +14,7 @@ from typing import Any
 
 from so8t.core.config import Config, TrainConfig
 from so8t.core.errors import ConfigChanged, DiskFull, MemoryShort, RunBusy, UsageError
-from so8t.core.files import fresh_folder
+from so8t.core.files import fresh_folder, sha256_file
 from so8t.core.launch import launched
 from so8t.core.packaged import policy_text
 from so8t.core.progress import Progress
@@ -132,6 +132,9 @@ class Pipeline:
             settings["files"] = sources_digest(find_sources(self.config.collect.sources))
         if "prove.policy" in STAGE_TABLE[name].sections:
             settings["policy"] = hashlib.sha256(policy_text(self.config.prove.policy)[0].encode()).hexdigest()
+        labelled = Path(self.config.prove.calibration or ".").expanduser()
+        if "prove" in STAGE_TABLE[name].sections and labelled.is_file():  # without it prove itself refuses
+            settings["calibration"] = sha256_file(labelled)
         return settings
 
     def _make(self, name: str) -> Manifest:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from so8t.ask.backend import FakeBackend
+from so8t.core.errors import BackendDown, BackendProtocol
 from so8t.core.packaged import policy_text
 from so8t.core.types import DECISIONS, Decision, Domain, Opinion, Request, Sample, Split, Verdict
 from so8t.decide.calibrate import Calibration, as_probabilities, calibration_error, fit_temperature, softmax
@@ -21,7 +22,7 @@ from so8t.decide.prompt import ChatFormat
 from so8t.judge.model import ModelJudge
 from so8t.judge.precedent import PrecedentStore
 from so8t.judge.triple import TripleJudge
-from so8t.prove.suite import Outcome, calibrate, evaluate, per_judge, request_of, result, slices
+from so8t.prove.suite import Outcome, calibrate, evaluate, per_judge, request_of, result
 
 A, E, D = DECISIONS
 POLICY = parse_policy(*policy_text("demo"))
@@ -189,6 +190,30 @@ def test_per_judge_counts_who_spoke() -> None:
     }
 
 
-def test_slices_are_sorted() -> None:
-    rows = [outcome(A, A, domain=d) for d in (Domain.MEDICAL, Domain.DEFENSE)]
-    assert list(slices(rows, lambda o: o.sample.domain.value, 5)) == ["defense", "medical"]
+class Refusing(FakeBackend):
+    """As llama.cpp answers a prompt that is longer than its context."""
+
+    async def label_scores(self, prompt: str, labels: Sequence[str]) -> list[float]:
+        if "0月" in prompt:
+            raise BackendProtocol(detail="HTTP 400")
+        return await super().label_scores(prompt, labels)
+
+
+def test_a_request_that_the_model_cannot_read_is_judged_without_it() -> None:
+    outcomes = asyncio.run(evaluate(judge(Refusing()), [sample(n) for n in (0, 1)], nothing))
+    assert [bool(o.scores) for o in outcomes] == [False, True]
+    assert outcomes[0].verdict.decision is E and outcomes[0].seconds >= 0
+    found = result(outcomes, Calibration(), 10)
+    assert found["model_failed"] == 1 and found["n"] == 2
+    json.dumps(result(outcomes[:1], Calibration(), 10), allow_nan=False)
+
+
+def test_a_server_that_has_gone_proves_nothing() -> None:
+    with pytest.raises(BackendDown):
+        asyncio.run(evaluate(judge(FakeBackend(error=BackendDown())), [sample(1)], nothing))
+
+
+def test_the_result_holds_the_budget_and_the_look_alikes() -> None:
+    found = result([outcome(A, A), outcome(D, A, pair=None), outcome(E, E)], Calibration(), 10, per_day=50)
+    assert found["selective"]["requests_per_day"] == 50 and found["selective"]["operating"][0]["per_day"] == 17
+    assert found["look_alikes"]["disguised"]["n"] == 1 and found["per_domain"]["finance"]["danger_allowed"]["n"] == 1

@@ -45,6 +45,31 @@ def result() -> dict[str, Any]:
             "medical": {"n": 20, "accuracy": measure(0.6, 20)},
             "general": {"n": 40, "accuracy": measure(0.9, 40)},
         },
+        "per_register": {"敬体": {"n": 33, "accuracy": measure(0.7, 33), "danger_allowed": measure(0.0, 12)}},
+        "look_alikes": {"all": {"n": 33, "accuracy": measure(0.7, 33), "over_refusal": measure(0.0, 33)}},
+        "selective": {
+            "n": 160,
+            "fixed_deny": 4,
+            "fixed_deny_wrong": 1,
+            "fixed_escalate": 2,
+            "mix": [0.35, 0.33, 0.32],
+            "mix_given": False,
+            "requests_per_day": 200,
+            "aurc": {"wrong": measure(0.1), "wrong_allow": measure(0.05), "unsorted": 0.2, "best": 0.05},
+            "curve": [{"coverage": c, "wrong": measure(c / 4), "wrong_allow": measure(c / 8)} for c in (0.1, 0.3, 0.6)],
+            "operating": [
+                {
+                    "share": share,
+                    "per_day": 80,
+                    "confidence": None if not share else 0.6,
+                    "exhausted": share > 0.4,
+                    "humans": measure(0.4),
+                    "wrong": measure(0.1),
+                    "false_allow": measure(0.0, 40),
+                }
+                for share in (0.0, 0.1, 0.5)
+            ],
+        },
         "per_judge": {"model": {"n": 160, "accuracy": measure(0.7, 160), "abstained": 0}},
         "per_attack": {"base64": {"n": 8, "accuracy": measure(0.6, 8)}},
     }
@@ -83,7 +108,15 @@ def example() -> dict[str, Any]:
         },
         "burnin": {"checks": [check | {"plan_target_met": False}], "layers": 4, "max_layer_error": 2e-14},
         "parity": {"prompts": 20, "equal": 19, "ties": 1, "tokens": 32, "strings": 200, "strings_equal": 199},
-        "files": [{"name": "m.gguf", "quantisation": "Q8_0", "bytes": 5_412_330, "tokens_per_second": 905.0}],
+        "files": [
+            {"name": "m.gguf", "quantisation": "Q8_0", "bytes": 5_412_330, "tokens_per_second": 905.0,
+             "prompt_tokens_per_second": 800.0, "perplexity": 66.1, "perplexity_change": measure(0.01),
+             "verdicts": {"requests_per_second": 8.0, "p50": 0.2, "p95": 0.4}},
+        ],
+        "quantisation": {"reference": "F16", "texts": 5, "tokens": 900, "rows": {
+            "Q8_0": {"kl": 1e-5, "newly_allowed": 0, "agreement": measure(0.99)},
+        }},
+        "evaluation": {"file": "own.jsonl", "sha256": "ef" * 32, "requests": 160},
         "deployed": "Q8_0",
         "results": {q: {"splits": {"test": result()}, "temperature": 1.3} for q in ("F16", "Q8_0", "Q4_K_M")},
         "thresholds": {"passed": False, "label": "デモ用方針", "rows": rows},
@@ -196,9 +229,11 @@ def test_required_keys_alone_make_a_page_that_claims_nothing() -> None:
 
 def test_every_section_is_there_in_order_when_its_data_is() -> None:
     ids = [h[2]["id"] for h in page(example()).headings if h[0] == "h2"]
-    assert ids == ["summary", *SECTIONS]
+    assert ids == ["summary", *(key for key in SECTIONS if key not in ELSEWHERE)]
 
 
+# Sections whose own tests show them on a page.
+ELSEWHERE = {"consistency", "tasks"}
 # Names that are the same in both languages, or data.
 NEUTRAL = {"F16", "Q8_0", "Q4_K_M", "KL", "CPU", "OS", "Python", "torch", "transformers", "llama.cpp", "bf16", "model",
            "Apache-2.0", "seconds_per_request", "日本語 + English", "日本語", "English"}  # fmt: skip
@@ -226,7 +261,10 @@ def test_the_first_language_comes_first() -> None:
 def poison(value: Any, key: str = "") -> Any:
     """XSS in every text, and beside every key of a free mapping."""
     if isinstance(value, dict):
-        free = key in {"machine", "licenses", "requests", "per_domain", "per_attack", "per_judge", "results", "model"}
+        free = key in {
+            "machine", "licenses", "requests", "per_domain", "per_attack", "per_register", "per_judge", "look_alikes",
+            "results", "model",
+        }  # fmt: skip
         extra = {XSS: copy.deepcopy(next(iter(value.values())))} if free else {}
         return {k: poison(v, k) for k, v in (value | extra).items()}
     if isinstance(value, list):

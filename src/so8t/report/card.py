@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
@@ -16,6 +17,10 @@ import jinja2
 from markupsafe import Markup, escape
 
 from so8t.core.errors import RecordInvalid
+from so8t.report.card_consistency import consistency
+from so8t.report.card_quantisations import quantisations
+from so8t.report.card_selective import selective
+from so8t.report.card_tasks import tasks
 from so8t.report.figures import NONE, Words, count, size
 from so8t.report.reading import confusion_counts, mapping, mappings, moment, plain, speed, texts
 from so8t.report.sections import (
@@ -27,24 +32,59 @@ from so8t.report.sections import (
     decisions,
     origin,
     parity,
-    quantisations,
     threshold_rows,
     training,
 )
 
 REQUIRED = ("schema", "name", "profile", "created", "payload_digest", "policy")
-SECTIONS: dict[str, Words] = {
-    "thresholds": Words("合格基準", "Thresholds"),
-    "decisions": Words("判定の成績", "Decisions"),
-    "calibration": Words("確信度の信頼性", "Calibration"),
-    "breakdown": Words("分野・攻撃・判定者ごと", "By domain, attack and judge"),
-    "quantisations": Words("量子化の比較", "Quantisations side by side"),
-    "burnin": Words("焼きこみの証明", "Burn-in proof"),
-    "parity": Words("書き出しの一致", "Export parity"),
-    "training": Words("学習", "Training"),
-    "data": Words("データとライセンス", "Data and licences"),
-    "budget": Words("所要時間", "Time budget"),
-    "origin": Words("素性とダイジェスト", "Origin and digests"),
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a section may look at: the card, the deployed quantisation with its RESULT, which language comes first."""
+
+    card: Mapping[str, Any]
+    deployed: str
+    result: Mapping[str, Any]
+    first: str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading, and what its template gets; a section that has nothing to show is left out with its heading."""
+
+    words: Words
+    make: Callable[[Shown], Any]
+
+
+# In the order of the page. A new section is one line here, its function in a file of its own, and card.KEY.jinja.
+SECTIONS: dict[str, Section] = {
+    "thresholds": Section(Words("合格基準", "Thresholds"), lambda s: threshold_rows(s.card, s.result)),
+    "decisions": Section(Words("判定の成績", "Decisions"), lambda s: decisions(s.result, s.first)),
+    "selective": Section(
+        Words("人へ回す量と残る誤り", "People’s share and what is left to go wrong"),
+        lambda s: selective(s.result, s.first),
+    ),
+    "calibration": Section(
+        Words("確信度の信頼性", "Calibration"), lambda s: calibration(s.card, s.deployed, s.result, s.first)
+    ),
+    "breakdown": Section(
+        Words("分野・文体・攻撃・判定者ごと", "By domain, register, attack and judge"),
+        lambda s: breakdown(s.result, s.first),
+    ),
+    "quantisations": Section(
+        Words("量子化と速さの比較", "Quantisations and speed side by side"), lambda s: quantisations(s.card, s.deployed)
+    ),
+    "consistency": Section(
+        Words("判定の一貫性", "Consistency"), lambda s: consistency(mapping(s.card.get("consistency")))
+    ),
+    "tasks": Section(Words("答えの成績", "Answers"), lambda s: tasks(mapping(s.card.get("tasks")))),
+    "burnin": Section(Words("焼きこみの証明", "Burn-in proof"), lambda s: burnin(mapping(s.card.get("burnin")))),
+    "parity": Section(Words("書き出しの一致", "Export parity"), lambda s: parity(mapping(s.card.get("parity")))),
+    "training": Section(Words("学習", "Training"), lambda s: training(mapping(s.card.get("training")), s.first)),
+    "data": Section(Words("データとライセンス", "Data and licences"), lambda s: data(s.card)),
+    "budget": Section(Words("所要時間", "Time budget"), lambda s: budget(s.card, s.first)),
+    "origin": Section(Words("素性とダイジェスト", "Origin and digests"), lambda s: origin(s.card)),
 }
 VERDICTS: dict[str, Words] = {
     "passed": Words("合格", "Passed"),
@@ -70,7 +110,10 @@ def card_html(card: Mapping[str, Any], lang_first: str = "ja") -> str:
 
 def environment(first: str) -> jinja2.Environment:
     """Escapes everything; w(words) and t(ja, en) put both languages side by side."""
-    env = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    env = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.FunctionLoader(resource),
+    )  # fmt: skip
     env.globals["w"] = lambda words: spans(words, first)
     env.globals["t"] = lambda ja, en: spans(Words(ja, en), first)
     return env
@@ -115,20 +158,11 @@ def _view(card: Mapping[str, Any], first: str) -> dict[str, Any]:
         "plainly": _plainly(result),
         "uses": _uses(verdict, bool(card.get("demo"))),
         "limits": _limits(card),
-        "thresholds": threshold_rows(card, result),
-        "decisions": decisions(result, first),
-        "calibration": calibration(card, deployed, result, first),
-        "breakdown": breakdown(result, first),
-        "quantisations": quantisations(card, deployed),
-        "burnin": burnin(mapping(card.get("burnin"))),
-        "parity": parity(mapping(card.get("parity"))),
-        "training": training(mapping(card.get("training")), first),
-        "data": data(card),
-        "budget": budget(card, first),
-        "origin": origin(card),
     }
-    view["sections"] = {key: words for key, words in SECTIONS.items() if view[key]}
-    return view
+    shown = Shown(card, deployed, result, first)
+    made = {key: section.make(shown) for key, section in SECTIONS.items()}
+    view["sections"] = {key: SECTIONS[key].words for key, found in made.items() if found}
+    return view | made
 
 
 def deployed_result(card: Mapping[str, Any]) -> tuple[str, Mapping[str, Any], str]:

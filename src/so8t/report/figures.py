@@ -256,13 +256,31 @@ def size(value: Any) -> str:
     return f"{v:.0f} B"
 
 
+def zero_bound(f: Figure, figures: Mapping[str, float]) -> str:
+    """Where no failure was seen in n, the 95 % bound of the true share: "< 3/n = x %", for a success "> 1 − 3/n = x %".
+
+    The rule of three (Hanley and Lippman-Hand 1983). Empty where there was a failure, or nothing to count.
+    """
+    if not _faultless(f, figures):
+        return ""
+    n = figures["n"]
+    most = min(1.0, 3 / n)
+    return f"> 1 − 3/{n:.0f} = {percent(1 - most)}" if f.better == "higher" else f"< 3/{n:.0f} = {percent(most)}"
+
+
+def _faultless(f: Figure, figures: Mapping[str, float]) -> bool:
+    best = 1.0 if f.better == "higher" else 0.0
+    return f.counted and figures.get("n", 0.0) >= 1 and figures.get("value") == best
+
+
 def rule_of_three(name: str, figures: Mapping[str, float]) -> Words | None:
-    """No failure in n: the 95 % upper bound of the failure rate is 3/n (Hanley and Lippman-Hand 1983)."""
-    f, n, value = FIGURES.get(name), figures.get("n", 0.0), figures.get("value")
-    if f is None or not f.counted or n < 1 or value != (1.0 if f.better == "higher" else 0.0):
+    """The same in a sentence about failures, for a figure by name."""
+    f = FIGURES.get(name)
+    if f is None or not _faultless(f, figures):
         return None
-    bound = percent(min(1.0, 3 / n))
-    return Words(f"失敗 0 件 → 真の失敗率 < 3/{n:.0f} = {bound}", f"no failure seen → true rate < 3/{n:.0f} = {bound}")
+    n = figures["n"]
+    bound = f"< 3/{n:.0f} = {percent(min(1.0, 3 / n))}"
+    return Words(f"失敗 0 件 → 真の失敗率 {bound}", f"no failure seen → true rate {bound}")
 
 
 def sample_notes(name: str, figures: Mapping[str, float]) -> list[Words]:

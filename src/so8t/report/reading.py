@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from so8t.report.figures import DECISION_WORDS, NONE, Figure, number
+from so8t.report.figures import DECISION_WORDS, NONE, SMALL_SAMPLE, Figure, number, zero_bound
 from so8t.report.plots import Bin
 
 
@@ -70,6 +70,23 @@ def interval(f: Figure, found: Mapping[str, float]) -> str:
     if f.unit == "percent":
         return f"{100 * found['low']:.1f}–{100 * found['high']:.1f}"
     return f"{found['low']:.3f}–{found['high']:.3f}"
+
+
+def cell(f: Figure, part: Mapping[str, Any]) -> dict[str, Any]:
+    """One figure of a dense table: value, below it the interval (or the rule of three) and n, and whether n is few.
+
+    Without a denominator (nothing to divide by) the cell is a dash.
+    """
+    found = {k: v for k in ("value", "low", "high", "n") if (v := number(part.get(k))) is not None}
+    if "value" not in found:
+        return {"text": NONE, "small": "", "n": "", "few": False}
+    n, bound = found.get("n"), zero_bound(f, found)
+    return {
+        "text": f.write(found["value"]),
+        "small": bound or interval(f, found),
+        "n": "" if n is None or bound else f"n {n:,.0f}",  # a bound names its n
+        "few": n is not None and n < SMALL_SAMPLE,
+    }
 
 
 def speed(value: Any) -> str:

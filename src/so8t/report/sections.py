@@ -12,6 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from so8t.report import plots
+from so8t.report.card_slices import REGISTER_WORDS, look_alikes, slice_tables
 from so8t.report.figures import (
     ATTACK_WORDS,
     DOMAIN_WORDS,
@@ -31,7 +32,6 @@ from so8t.report.figures import (
     sample_notes,
     scientific,
     seconds,
-    size,
     unknown_figure,
 )
 from so8t.report.reading import confusion_counts, interval, mapping, mappings, moment, plain, reliability_bins
@@ -100,7 +100,21 @@ def decisions(result: Mapping[str, Any], first: str) -> dict[str, Any]:
     rows = _figure_rows(result, MAIN_FIGURES)
     matrix = confusion_counts(result)
     svg = Markup(plots.confusion_matrix(matrix, first=first)) if matrix else ""
-    return {"rows": rows, "matrix": svg, "n": count(result.get("n"))} if rows or svg else {}
+    found = {"rows": rows, "matrix": svg, "n": count(result.get("n")), "notes": _failed_notes(result)}
+    return found if rows or svg else {}
+
+
+def _failed_notes(result: Mapping[str, Any]) -> list[Words]:
+    """Requests that the model left unanswered or late: a person gets them, here as in operation."""
+    failed = number(result.get("model_failed"))
+    if not failed:
+        return []
+    return [
+        Words(
+            f"{failed:.0f} 件では、モデルの答えがないか間に合わず、人へ回しました。上の数にも入っています。",
+            f"For {failed:.0f} requests the model gave no answer in time and a person gets them; they count above.",
+        )
+    ]
 
 
 def _figure_rows(result: Mapping[str, Any], names: Iterable[str]) -> list[dict[str, Any]]:
@@ -139,11 +153,18 @@ def calibration(card: Mapping[str, Any], deployed: str, result: Mapping[str, Any
     return {"rows": rows, "plot": svg} if rows or svg else {}
 
 
-def breakdown(result: Mapping[str, Any], first: str) -> list[dict[str, Any]]:
+def breakdown(result: Mapping[str, Any], first: str) -> dict[str, Any]:
+    """Bar charts of accuracy, tables of the figures that matter, and the harmless look-alikes."""
+    found = {"plots": _bars(result, first), "tables": slice_tables(result), "look_alikes": look_alikes(result)}
+    return found if any(found.values()) else {}
+
+
+def _bars(result: Mapping[str, Any], first: str) -> list[dict[str, Any]]:
     """One bar chart a grouping, best group first."""
     overall = measured(result, ("accuracy",)).get("value")
     groups = (
         ("per_domain", Words("分野ごとの正解率", "Accuracy by domain"), DOMAIN_WORDS),
+        ("per_register", Words("文体ごとの正解率", "Accuracy by register"), REGISTER_WORDS),
         ("per_attack", Words("攻撃・偽装ごとの正解率", "Accuracy by attack or disguise"), ATTACK_WORDS),
         ("per_judge", Words("判定者ごとの正解率", "Accuracy by judge"), JUDGE_WORDS),
     )
@@ -160,11 +181,15 @@ def breakdown(result: Mapping[str, Any], first: str) -> list[dict[str, Any]]:
 
 
 def _bar(words: Words, part: Mapping[str, Any]) -> plots.Bar | None:
+    """A bar without any failure (or success) gets the rule of three for its interval: drawing families finds none."""
     found = measured(part, ("accuracy",))
     if not found:
         return None
     n = number(part.get("n")) if number(part.get("n")) is not None else found.get("n")
-    return plots.Bar(words, found["value"], found.get("low"), found.get("high"), None if n is None else round(n))
+    value, low, high = found["value"], found.get("low"), found.get("high")
+    if n and value in (0.0, 1.0) and low == high == value:
+        low, high = (0.0, min(1.0, 3 / n)) if value == 0 else (max(0.0, 1 - 3 / n), 1.0)
+    return plots.Bar(words, value, low, high, None if n is None else round(n))
 
 
 def _group_notes(key: str, rows: Sequence[plots.Bar], parts: Mapping[str, Any]) -> list[Words]:
@@ -190,33 +215,6 @@ def _group_notes(key: str, rows: Sequence[plots.Bar], parts: Mapping[str, Any]) 
 def _abstained(n: float) -> str:
     """A count, or a share if it is a broken number below one."""
     return percent(n) if 0 < n < 1 else count(n)
-
-
-def quantisations(card: Mapping[str, Any], deployed: str) -> dict[str, Any]:
-    """Every quantisation as a column, every figure that any of them has as a row (SPEC P6)."""
-    results = mapping(card.get("results"))
-    files = {str(f.get("quantisation", f.get("name", ""))): f for f in mappings(card.get("files"))}
-    names = list(dict.fromkeys([*files, *map(str, results)]))
-    tests = {q: _test_of(mapping(results.get(q))) for q in names}
-    rows: list[tuple[Words, list[str]]] = [
-        (Words("大きさ", "Size"), [size(mapping(files.get(q)).get("bytes")) for q in names]),
-        (
-            Words("速度 (tokens/s)", "Speed (tokens/s)"),
-            [count(mapping(files.get(q)).get("tokens_per_second")) for q in names],
-        ),
-        (Words("困惑度", "Perplexity"), [decimal(mapping(files.get(q)).get("perplexity"), 2) for q in names]),
-        (Words("温度 T", "Temperature T"), [decimal(mapping(results.get(q)).get("temperature"), 2) for q in names]),
-    ]
-    for f in FIGURES.values():
-        rows.append((f.words, [f.write(measured(tests[q], f.path).get("value")) for q in names]))
-    rows = [row for row in rows if any(text != NONE for text in row[1])]
-    marked = [(q, q == deployed) for q in names]
-    return {"names": marked, "rows": rows} if rows else {}
-
-
-def _test_of(result: Mapping[str, Any]) -> Mapping[str, Any]:
-    splits = mapping(result.get("splits"))
-    return mapping(splits.get("test", next(iter(splits.values()), {})))
 
 
 def burnin(burnin: Mapping[str, Any]) -> dict[str, Any]:
@@ -368,10 +366,15 @@ def budget(card: Mapping[str, Any], first: str) -> dict[str, Any]:
 
 def origin(card: Mapping[str, Any]) -> dict[str, Any]:
     """Exactly which bundle and policy this card is about, and on what machine it was measured."""
-    policy = mapping(card["policy"])
+    policy, measured_on = mapping(card["policy"]), mapping(card.get("evaluation"))
     digests = [
         (Words("バンドルの中身", "Bundle payload"), plain(card["payload_digest"])),
         (Words("方針", "Policy"), plain(policy.get("digest", NONE))),
+        *(
+            [(Words("測った依頼のファイル", "File of requests"), plain(measured_on["sha256"]))]
+            if "sha256" in measured_on
+            else []
+        ),
     ]
     facts = [
         (
@@ -379,6 +382,7 @@ def origin(card: Mapping[str, Any]) -> dict[str, Any]:
             " ".join(plain(policy[k]) for k in ("label", "id", "version") if policy.get(k)) or NONE,
         ),
         (Words("測定日時", "Measured"), moment(card["created"])),
+        *([(Words("測った依頼", "Requests measured"), plain(measured_on["file"]))] if "file" in measured_on else []),
         (Words("カードの版", "Card schema"), plain(card["schema"])),
         *_listed(mapping(card.get("model")), MODEL_WORDS),
         *_listed(mapping(card.get("machine")), MACHINE_WORDS),

@@ -12,10 +12,13 @@ import gguf
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from so8t.build.export.check import verify
-from so8t.build.export.phi3 import Shape, export_f16, tensors
-from so8t.core.errors import GgufInvalid
+from so8t.build.export.phi3 import export_f16, export_phi3
+from so8t.build.export.phi3_shape import Shape
+from so8t.build.export.stream import Kind
+from so8t.core.errors import GgufInvalid, SourceMissing
 
 NAMES = {
     "model.embed_tokens.weight": "token_embd.weight",
@@ -27,6 +30,10 @@ NAMES = {
     "input_layernorm.weight": "attn_norm.weight",
     "post_attention_layernorm.weight": "ffn_norm.weight",
 }
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
 
 
 def gguf_name(name: str) -> str:
@@ -82,7 +89,7 @@ def test_tokens_are_numbered_and_typed(f16: Path, burned: Path) -> None:
 def test_tensors_are_equal_within_f16(f16: Path, burned: Path, phi4: Path) -> None:
     reader = gguf.GGUFReader(f16)
     found = {t.name: t for t in reader.tensors}
-    source = dict(tensors(burned))
+    source = tensors(burned)
     assert "lm_head.weight" not in source  # tied
     for name, tensor in source.items():
         target = found.pop(gguf_name(name))
@@ -112,7 +119,8 @@ def test_phi4_minis_own_numbers_are_read() -> None:
         "architectures": ["Phi3ForCausalLM"], "hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 32,
         "num_attention_heads": 24, "num_key_value_heads": 8, "vocab_size": 200064, "max_position_embeddings": 131072,
         "original_max_position_embeddings": 4096, "partial_rotary_factor": 0.75, "rope_theta": 10000.0,
-        "rms_norm_eps": 1e-5, "sliding_window": 262144, "rope_scaling": {"type": "longrope", "long_factor": [1.0] * 48},
+        "rms_norm_eps": 1e-5, "sliding_window": 262144, "tie_word_embeddings": True,
+        "rope_scaling": {"type": "longrope", "long_factor": [1.0] * 48, "short_factor": [1.0] * 48},
     }  # fmt: skip
     shape = Shape.read(config, Path("phi"))
     assert (shape.rotary, shape.context, shape.original_context, shape.kv_heads) == (96, 131072, 4096, 8)
@@ -128,10 +136,10 @@ def test_untied_head_and_no_longrope(make_phi3: Any, burned: Path, tmp_path: Pat
     export_f16(tmp_path, out, "untied")
     reader = gguf.GGUFReader(out)
     found = {t.name: t for t in reader.tensors}
-    head = dict(tensors(tmp_path))["lm_head.weight"]
+    head = tensors(tmp_path)["lm_head.weight"]
     assert np.array_equal(np.array(found["output.weight"].data), head.numpy().astype(np.float16))
     assert "rope_factors_long.weight" not in found
-    assert verify(out, "F16", 2)["F16"] == 10
+    assert verify(out, "F16", tmp_path)["F16"] == 10
 
 
 def copy_with(source: Path, folder: Path, file: str, change: Any) -> Path:
@@ -189,44 +197,161 @@ def test_factors_of_the_wrong_length_are_refused(burned: Path, tmp_path: Path) -
         export_f16(copy_with(burned, tmp_path / "m", "config.json", change), tmp_path / "out.gguf", "x")
 
 
+def changed(burned: Path, folder: Path, change: Any) -> Path:
+    """A copy of the model whose tensors went through `change` (a dictionary, changed in place)."""
+    shutil.copytree(burned, folder)
+    found = tensors(burned)
+    change(found)
+    save_file(found, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+def fails(folder: Path, out: Path, words: str) -> GgufInvalid:
+    """The export says what is wrong and leaves nothing behind."""
+    with pytest.raises(GgufInvalid, match=words) as caught:
+        export_f16(folder, out, "x")
+    assert not list(out.parent.glob("*.gguf*")) and not list(out.parent.glob(".*"))
+    assert str(folder) in caught.value.where
+    return caught.value
+
+
+QKV = "model.layers.1.self_attn.qkv_proj.weight"
+
+
 def test_unknown_tensor_is_refused(burned: Path, tmp_path: Path) -> None:
-    from safetensors.torch import save_file
-
-    shutil.copytree(burned, tmp_path / "m")
-    save_file({"model.layers.0.self_attn.gate.skew": torch.zeros(2)}, tmp_path / "m" / "z.safetensors")
-    with pytest.raises(GgufInvalid, match="gate"):
-        export_f16(tmp_path / "m", tmp_path / "out.gguf", "x")
+    folder = changed(burned, tmp_path / "m", lambda t: t.update({"model.layers.0.self_attn.gate.skew": torch.zeros(2)}))
+    fails(folder, tmp_path / "out.gguf", r"gate\.skew is unknown")
 
 
-def test_whole_file_verifies(f16: Path) -> None:
-    assert verify(f16, "F16", 2) == {"F16": 9, "F32": 7}
+def test_missing_tensor_is_refused(burned: Path, tmp_path: Path) -> None:
+    folder = changed(burned, tmp_path / "m", lambda t: t.pop(QKV))
+    fails(folder, tmp_path / "out.gguf", r"layers\.1\.self_attn\.qkv_proj\.weight is missing")
 
 
-def test_more_layers_than_there_are_fail(f16: Path) -> None:
-    with pytest.raises(GgufInvalid, match=r"blk\.2"):
-        verify(f16, "F16", 3)
+def test_tensor_of_another_shape_is_refused(burned: Path, tmp_path: Path) -> None:
+    folder = changed(burned, tmp_path / "m", lambda t: t.update({QKV: t[QKV][:-8].clone()}))
+    fails(folder, tmp_path / "out.gguf", "qkv_proj.*expected")
 
 
-@pytest.mark.parametrize("share", [0.0, 0.00001, 0.001, 0.02, 0.1, 0.3, 0.5, 0.9, 0.999999])
-def test_truncated_file_fails(f16: Path, tmp_path: Path, share: float) -> None:
-    cut = tmp_path / "cut.gguf"
-    content = f16.read_bytes()
-    cut.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(GgufInvalid) as caught:
-        verify(cut, "F16", 2)
-    assert caught.value.where == str(cut)
+def test_missing_head_of_an_untied_model_is_refused(burned: Path, tmp_path: Path) -> None:
+    folder = copy_with(burned, tmp_path / "m", "config.json", lambda c: c.update(tie_word_embeddings=False))
+    fails(folder, tmp_path / "out.gguf", r"lm_head\.weight is missing")
+
+
+def test_copy_of_a_tied_head_is_left_out(burned: Path, tmp_path: Path) -> None:
+    folder = changed(
+        burned, tmp_path / "m", lambda t: t.update({"lm_head.weight": t["model.embed_tokens.weight"].clone()})
+    )
+    export_f16(folder, tmp_path / "out.gguf", "x")
+    assert "output.weight" not in {t.name for t in gguf.GGUFReader(tmp_path / "out.gguf").tensors}
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 70000.0])
+def test_number_that_f16_cannot_hold_is_refused(burned: Path, tmp_path: Path, number: float) -> None:
+    def change(found: dict[str, torch.Tensor]) -> None:
+        found[QKV][3, 5] = number
+
+    folder = changed(burned, tmp_path / "m", change)
+    fails(folder, tmp_path / "out.gguf", r"blk\.1\.attn_qkv\.weight: a number that F16 cannot hold")
+    if number == 70000.0:
+        export_phi3(folder, tmp_path / "out.gguf", "x", Kind.BF16)
+
+
+def test_bf16_is_the_bits_of_the_checkpoint(phi4: Path, tmp_path: Path) -> None:
+    out = tmp_path / "m.gguf"
+    export_phi3(phi4, out, "x", Kind.BF16)
+    assert verify(out, "BF16", phi4)["BF16"] == 9
+    reader, source = gguf.GGUFReader(out), tensors(phi4)
+    assert value(reader, "general.file_type") == gguf.LlamaFileType.MOSTLY_BF16
+    found = {t.name: t for t in reader.tensors}
+    for name, tensor in source.items():
+        if tensor.ndim == 2:
+            bits = tensor.view(torch.uint8).numpy()
+            assert np.array_equal(np.array(found[gguf_name(name)].data), bits)
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"PK\x03\x04" + b"\0" * 400, b"GGUF" + b"\xff" * 400, b"GGUF\x03\0\0\0" + b"\xff" * 400]
+    ("change", "words"),
+    [
+        ({"hidden_size": 252}, "hidden_size 252: a multiple of 8"),
+        ({"num_key_value_heads": 3}, "3 KV heads"),
+        ({"num_hidden_layers": 3}, "layers.2.*missing"),
+        ({"num_hidden_layers": 1}, "layers.1.*unknown"),
+        ({"num_hidden_layers": "2"}, "num_hidden_layers = '2'"),
+        ({"num_hidden_layers": 0}, "num_hidden_layers = 0"),
+        ({"vocab_size": 1 << 40}, "vocab_size"),
+        ({"vocab_size": 512}, "vocabulary 512"),
+        ({"vocab_size": 1032}, "embed_tokens.*expected"),
+        ({"rms_norm_eps": None}, "config.json"),
+        ({"rope_parameters": [1]}, "config.json"),
+        ({"max_position_embeddings": True}, "max_position_embeddings"),
+    ],
 )
-def test_no_gguf_at_all_fails(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "x.gguf"
-    path.write_bytes(content)
-    with pytest.raises(GgufInvalid):
-        verify(path, "F16", 2)
+def test_configuration_that_does_not_fit_is_refused(
+    burned: Path, tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    fails(copy_with(burned, tmp_path / "m", "config.json", lambda c: c.update(change)), tmp_path / "out.gguf", words)
 
 
-def test_missing_file_fails(tmp_path: Path) -> None:
+def test_configuration_that_is_no_object_is_refused(burned: Path, tmp_path: Path) -> None:
+    shutil.copytree(burned, tmp_path / "m")
+    (tmp_path / "m" / "config.json").write_text("[1, 2]")
+    fails(tmp_path / "m", tmp_path / "out.gguf", "object expected")
+
+
+@pytest.mark.parametrize("end", [None, "", "<|no such token|>", "[PAD1020]"])
+def test_tokenizer_without_an_end_is_refused(burned: Path, tmp_path: Path, end: Any) -> None:
+    folder = copy_with(burned, tmp_path / "m", "tokenizer_config.json", lambda c: c.update(eos_token=end))
+    fails(folder, tmp_path / "out.gguf", "nothing would end an answer")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.pop("added_tokens"), "added_tokens"),
+        (lambda t: t.pop("model"), "model"),
+        (lambda t: t["model"].update(vocab=[1, 2]), "tokenizer"),
+        (lambda t: t["model"]["vocab"].update({"x y z": 1024}), "token 1024, vocabulary 1024"),
+        (lambda t: t["model"]["vocab"].update({"x y z": -1}), "token -1"),
+        (lambda t: t["model"]["vocab"].update({"x y z": 7}), "two tokens of number 7"),
+        (lambda t: t["model"]["vocab"].update({"x y z": "7"}), "tokenizer"),
+    ],
+)
+def test_broken_tokenizer_is_refused(burned: Path, tmp_path: Path, change: Any, words: str) -> None:
+    fails(copy_with(burned, tmp_path / "m", "tokenizer.json", change), tmp_path / "out.gguf", words)
+
+
+def test_missing_tokenizer_is_said(burned: Path, tmp_path: Path) -> None:
+    shutil.copytree(burned, tmp_path / "m")
+    (tmp_path / "m" / "tokenizer.json").unlink()
+    with pytest.raises(SourceMissing, match=r"tokenizer\.json"):
+        export_f16(tmp_path / "m", tmp_path / "out.gguf", "x")
+
+
+def test_an_older_file_stays_when_the_export_fails(burned: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.gguf"
+    out.write_bytes(b"before")
     with pytest.raises(GgufInvalid):
-        verify(tmp_path / "none.gguf", "F16", 2)
+        export_f16(changed(burned, tmp_path / "m", lambda t: t[QKV].fill_(1e9)), out, "x")
+    assert out.read_bytes() == b"before"
+    assert not (tmp_path / ".out.gguf.partial").exists()
+
+
+def test_memory_does_not_grow_with_the_model(burned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a tensor's size, one piece of it is converted at a time."""
+    from so8t.build.export import stream, weights
+
+    sizes: list[int] = []
+    packed = stream._packed
+
+    def watch(piece: torch.Tensor, target: stream.Stream) -> memoryview:
+        sizes.append(piece.numel())
+        return packed(piece, target)
+
+    monkeypatch.setattr(weights.Weights.pieces, "__defaults__", (4096,))
+    monkeypatch.setattr(stream, "_packed", watch)
+    export_f16(burned, tmp_path / "pieces.gguf", "so8t Phi-3 tiny")
+    assert max(sizes) <= 4096 < max(t.numel() for t in tensors(burned).values())
+    monkeypatch.undo()
+    export_f16(burned, tmp_path / "whole.gguf", "so8t Phi-3 tiny")
+    assert (tmp_path / "pieces.gguf").read_bytes() == (tmp_path / "whole.gguf").read_bytes()

@@ -1,14 +1,14 @@
-"""GGUF F16 -> Q8_0, Q4_K_M by llama.cpp's own quantiser, in a child process: it may abort the process on bad input."""
+"""GGUF F16 -> Q8_0, Q4_K_M and others by llama.cpp's own quantiser, in a child process: bad input may abort it."""
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
-from so8t.core.errors import GgufInvalid, PackageMissing
+from so8t.build.export.child import run_child, written_by_child
+from so8t.core.errors import GgufInvalid
 
-FILE_TYPES = {"Q8_0": 7, "Q4_K_M": 15}  # enum llama_ftype
+FILE_TYPES = {"Q8_0": 7, "Q4_K_M": 15, "Q5_K_M": 17, "Q6_K": 18}  # enum llama_ftype
 _PROGRAM = """
 import sys
 import cyllama.llama.llama_cpp as llama
@@ -19,33 +19,24 @@ llama.model_quantize(sys.argv[1], sys.argv[2], params)
 """
 
 
-def quantise(source: Path, out: Path, quantisation: str, *, quantiser: str = "auto", threads: int = 2) -> None:
+def quantise(
+    source: Path, out: Path, quantisation: str, *, quantiser: str = "auto", threads: int = 2,
+    importance: Path | None = None,
+) -> None:  # fmt: skip
     """Write `out`. `quantiser` "auto" uses the cyllama package, else it is the path of a llama-quantize program.
 
-    Raises GgufInvalid with the quantiser's last words, PackageMissing when there is none.
+    `importance` = a file of importance.py (llama.cpp's imatrix); None = every column of a matrix counts alike.
+    Raises GgufInvalid with the quantiser's last words, PackageMissing when there is none, DiskFull.
     """
     if quantisation not in FILE_TYPES:
         raise GgufInvalid(where=source, detail=f"{quantisation} ({', '.join(FILE_TYPES)})")
-    partial = out.with_name(f".{out.name}.partial")
-    if quantiser == "auto":
-        command = [
-            sys.executable,
-            "-c",
-            _PROGRAM,
-            str(source),
-            str(partial),
-            str(FILE_TYPES[quantisation]),
-            str(threads),
-        ]
-    else:
-        command = [quantiser, str(source), str(partial), quantisation, str(threads)]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=7200, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise PackageMissing(where=quantiser, detail=type(error).__name__) from error
-    words = done.stderr.decode("utf-8", "replace").strip().splitlines()
-    if "ModuleNotFoundError" in (words[-1] if words else ""):
-        raise PackageMissing(detail="cyllama")
-    if done.returncode != 0 or not partial.is_file():
-        raise GgufInvalid(where=source, detail=f"{quantisation}: exit {done.returncode} {words[-1] if words else ''}")
-    partial.replace(out)
+    with written_by_child(out) as partial:
+        files, given = [str(source), str(partial)], str(importance) if importance else ""
+        if quantiser == "auto":
+            command = [sys.executable, "-c", _PROGRAM, *files, str(FILE_TYPES[quantisation]), str(threads)]
+        else:
+            command = [quantiser, *(["--imatrix", given] if given else []), *files, quantisation, str(threads)]
+        run_child(command, source, quantisation, partial)
+        if given and quantiser == "auto":  # cyllama cannot hand an imatrix on
+            again = [sys.executable, "-m", "so8t.build.export.requantise", *files, given, str(threads)]
+            run_child(again, source, f"{quantisation}, importance", partial)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from so8t.build.model.shape import BLOCK, chunk_tokens, gate_parameters
 from so8t.build.plan.activations import first_layer_spares, kept
 from so8t.build.plan.architecture import Architecture
-from so8t.build.plan.numerics import FP32, LINEAR_BYTES, Device, Numerics, numerics
-from so8t.core.config import TrainConfig
+from so8t.build.plan.numerics import BF16, FP32, LINEAR_BYTES, Device, Numerics, numerics
+from so8t.core.config import BurnInConfig, LoraConfig, TrainConfig
 
 GIB = 2**30
 ROTATION_COPIES = 4  # the stacked rotations, their leaves, the leaves' gradients, what matrix_exp keeps
@@ -20,6 +20,14 @@ ROTATION_COPIES = 4  # the stacked rotations, their leaves, the leaves' gradient
 # 1.45 (benchmarks/plan_memory.py --allocator default). MALLOC_MMAP_THRESHOLD_=65536 brings it to 1, for more time.
 HEAP = 1.4
 PET_WORK = 3  # fp32 copies of the hidden states while the second difference is made
+# Burn-in (build/burnin/passage.py, proof.py): bytes of a number in all seven models of the proof; tokens in a layer and
+# logits of a model at a time; fp64 copies of these while two are compared.
+FP64 = 8
+SEVEN_WAYS = FP64 + 2 * (FP32 + BF16 + BF16)
+GATE_WAYS = FP64 + 4 * FP32  # of the reference, of three precisions, of the training
+BURNIN_BATCH, BURNIN_SLICE = 4096, 2**22
+COMPARING = 5
+BURNIN, LORA = BurnInConfig(), LoraConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +141,28 @@ def _dequantised(shape: Architecture, how: Numerics) -> float:
     return float(how.element * max(p.inputs * p.outputs for p in shape.projections))
 
 
-def burnin_bytes(shape: Architecture) -> float:
-    """Main memory that burn-in takes (build/burnin/): the gated and the folded model in fp32, the gated one in fp64
-    for the floor, and both in the precision on trial; 24 bytes a parameter."""
-    return 24.0 * shape.total
+def burnin_bytes(shape: Architecture, burnin: BurnInConfig = BURNIN, lora: LoraConfig = LORA) -> float:
+    """Main memory that burn-in takes (build/burnin/): one tensor, or one layer, and never the model.
+
+    Held to measured peaks by benchmarks/burnin_memory.py.
+    """
+    return max(burnin_moments(shape, burnin, lora).values())
+
+
+def burnin_moments(shape: Architecture, burnin: BurnInConfig = BURNIN, lora: LoraConfig = LORA) -> dict[str, float]:
+    """Bytes at the three moments one of which is the peak, for a base in fp32 and prompts of full length.
+
+    fold: the largest projection as it is stored, W and B A in fp64. layer: the fp64 reference in a layer, whose weights
+    are there as stored and in fp64, with the states of all seven models. logits: a slice of the vocabulary.
+    """
+    tokens = burnin.prompts * burnin.tokens
+    gates = gate_parameters(shape.layers, shape.hidden) * FP32 + shape.layers * shape.hidden * BLOCK * GATE_WAYS
+    states = 2 * SEVEN_WAYS * tokens * shape.hidden  # with the rows of the embedding they began from
+    layer = (shape.linear + shape.lora(lora.rank, lora.targets)) / shape.layers
+    inside = min(tokens, BURNIN_BATCH) * FP64 * (3 * shape.hidden + 4 * shape.feed_forward)
+    rows = BURNIN_SLICE / max(tokens, shape.hidden)
+    return {
+        "fold": gates + max(p.inputs * p.outputs for p in shape.projections) * (FP32 + 2 * FP64),
+        "layer": gates + states + layer * (FP32 + FP64) + inside,
+        "logits": gates + states + rows * (tokens * (SEVEN_WAYS + COMPARING * FP64) + shape.hidden * (FP32 + FP64)),
+    }
