@@ -388,3 +388,11 @@ def test_missing_results_leave_the_rest(change: Callable[[dict[str, Any]], Any])
     card = example()
     change(card)
     assert "合格基準" in page(card).text
+
+
+def test_conversations_that_differ_and_stops_that_do_not_stop_fail() -> None:
+    facts = {"conversations": 74, "conversations_equal": 73, "stops": 3, "stops_working": 3}
+    rows = parity(facts)
+    assert [(r["value"], r["passed"]) for r in rows] == [("73 / 74", False), ("3 / 3", True)]
+    assert not any(r["passed"] for r in parity(dict.fromkeys(facts, 0)))  # nothing asked is nothing proved
+    assert parity({"conversations": "x", "stops": None}) == []

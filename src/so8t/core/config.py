@@ -244,7 +244,7 @@ class ExportConfig:
     columns of a matrix by what flows into them over `importance_tokens` tokens of training text.
     """
 
-    quantisations: tuple[str, ...] = ("F16", "Q8_0", "Q4_K_M")
+    quantisations: tuple[Literal["F16", "BF16", "Q8_0", "Q4_K_M", "Q5_K_M", "Q6_K"], ...] = ("F16", "Q8_0", "Q4_K_M")
     quantiser: str = "auto"
     converter: str = "auto"
     importance: bool = False

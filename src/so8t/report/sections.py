@@ -52,6 +52,10 @@ CHECK_WORDS = {
     "layers": Words("層ごと", "layer by layer"),
     "norm": Words("長さの保存", "norm preserved"),
 }
+OVERFLOWS = Words(
+    "比べられない: 焼きこむ前のモデルが、この精度の範囲を超える",
+    "nothing to compare: before anything is folded the model leaves the range of this precision",
+)
 WEIGHT_CHECKS = frozenset({"layers", "norm"})
 MACHINE_WORDS = {
     "cpu": Words("CPU"),
@@ -226,13 +230,15 @@ def burnin(burnin: Mapping[str, Any]) -> dict[str, Any]:
     for check in mappings(burnin.get("checks")):
         logit, kl = number(check.get("max_logit_difference")), number(check.get("kl"))
         name = plain(check.get("name", ""))
+        overflows = check.get("overflows") is True
+        logit, kl = (None, None) if overflows else (logit, kl)
         whole = name not in WEIGHT_CHECKS and logit is not None and kl is not None
         rows.append(
             {
-                "name": CHECK_WORDS.get(name, Words(name)),
+                "name": OVERFLOWS if overflows else CHECK_WORDS.get(name, Words(name)),
                 "precision": plain(check.get("precision", "")),
                 "logit": scientific(logit),
-                "floor": scientific(check.get("floor")),
+                "floor": NONE if overflows else scientific(check.get("floor")),
                 "kl": scientific(kl) if whole else NONE,
                 "plan_met": (logit or 0.0) < PLAN_LOGIT and (kl or 0.0) < PLAN_KL if whole else None,
                 "passed": check.get("passed") is True,
@@ -267,7 +273,24 @@ def parity(parity: Mapping[str, Any]) -> list[dict[str, Any]]:
         note = Words(f"合成後に同じ {count(composed)}", f"{count(composed)} the same once composed (NFC)")
         value, passed = f"{count(same)} / {count(strings)}", same + composed >= strings
         rows.append({"words": words, "value": value, "passed": passed, "note": note if composed else None})
-    return rows
+    return rows + _turns(parity)
+
+
+def _turns(parity: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Whole conversations, and the tokens that end an answer (SPEC O2)."""
+    kinds = (
+        ("conversations", "conversations_equal", Words(
+            "学習、transformers、llama.cpp、Modelfile で同じトークンになる会話",
+            "Conversations with the same tokens in training, transformers, llama.cpp and Modelfile",
+        )),
+        ("stops", "stops_working", Words("答えを本当に止める終わりの印", "End marks that really stop an answer")),
+    )  # fmt: skip
+    found = [(words, number(parity.get(whole)), number(parity.get(part))) for whole, part, words in kinds]
+    return [
+        {"words": words, "value": f"{count(part)} / {count(n)}", "passed": part >= n > 0, "note": None}
+        for words, n, part in found
+        if n is not None and part is not None
+    ]
 
 
 def training(training: Mapping[str, Any], first: str) -> dict[str, Any]:

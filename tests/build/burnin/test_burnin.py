@@ -350,3 +350,17 @@ def test_a_right_fold_is_not_refused_by_chance(make_gated: Callable[..., GatedMo
         model = make_gated(0.3, seed=seed)
         plain, error = fold(model)
         assert failed(prove(model, plain, PROMPTS[:2], CONFIG, error)) == set(), seed
+
+
+@TIED
+def test_a_model_that_overflows_fp16_is_judged_by_the_other_precisions(model: GatedModel) -> None:
+    with torch.no_grad():
+        model.causal.model.layers[0].mlp.down_proj.base_layer.weight.mul_(1e6)
+    plain, error = fold(model)
+    checks = {c.precision: c for c in prove(model, plain, PROMPTS, CONFIG, error) if c.name == "model"}
+    assert checks["fp16"].overflows and checks["fp16"].passed
+    assert not checks["fp16"].to_json()["plan_target_met"] and checks["fp16"].argmax_agreement == 0
+    assert not checks["fp32"].overflows and not checks["bf16"].overflows
+    with torch.no_grad():
+        plain.model.layers[0].self_attn.o_proj.weight.mul_(1.5)
+    assert {"model fp32", "model bf16"} <= failed(prove(model, plain, PROMPTS, CONFIG, error))

@@ -6,7 +6,7 @@ import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import gguf
 import numpy as np
@@ -15,9 +15,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from so8t.build.export.check import open_header, verify
+from so8t.build.export.check import TYPES, open_header, verify
+from so8t.build.export.quantise import FILE_TYPES
 from so8t.build.export.tensor_layout import layout, overhead
 from so8t.build.model.gguf_header import read_header
+from so8t.core.config import ExportConfig
 from so8t.core.errors import GgufInvalid
 
 HEADER = 4096  # bytes at the beginning that hold the keys' first part
@@ -192,6 +194,16 @@ def test_the_checkpoint_says_what_the_file_alone_cannot(
         verify(path, "F16", burned)
 
 
+@pytest.mark.parametrize("number", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("name", [DOWN, "output_norm.weight"])
+def test_numbers_are_numbers(rewrite: Rewrite, name: str, number: float) -> None:
+    def change(found: dict[str, Any]) -> None:
+        found[name].flat[-1] = number
+
+    with pytest.raises(GgufInvalid, match=f"{name}: a number that is infinite or none"):
+        verify(rewrite(change=change), "F16")
+
+
 def test_two_tensors_of_one_name_or_place_are_refused(f16: Path, tmp_path: Path) -> None:
     content = f16.read_bytes()
     twice = content.replace(b"blk.1.ffn_down.weight", b"blk.0.ffn_down.weight")
@@ -204,6 +216,11 @@ def test_two_tensors_of_one_name_or_place_are_refused(f16: Path, tmp_path: Path)
         (tmp_path / "x.gguf").write_bytes(content[:place] + struct.pack("<Q", offset) + content[place + 8 :])
         with pytest.raises(GgufInvalid, match="lies in another tensor or is unaligned"):
             open_header(tmp_path / "x.gguf")
+
+
+def test_the_configuration_offers_what_can_be_made_and_checked() -> None:
+    offered = get_args(get_args(get_type_hints(ExportConfig)["quantisations"])[0])
+    assert set(offered) == set(TYPES) == {"F16", "BF16", *FILE_TYPES}
 
 
 def test_unknown_quantisation_and_architecture_are_said(f16: Path, tmp_path: Path) -> None:

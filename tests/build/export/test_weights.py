@@ -22,7 +22,7 @@ def sharded(burned: Path, tmp_path: Path) -> Path:
     found = load_file(burned / "model.safetensors")
     names = sorted(found)
     halves = names[::2], names[1::2]
-    index = {}
+    index: dict[str, str] = {}
     for i, half in enumerate(halves, 1):
         file = f"model-{i:05}-of-00002.safetensors"
         save_file({n: found[n] for n in half}, folder / file)

@@ -15,7 +15,7 @@ from so8t.core.errors import BurnInFailed
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Distance of two models over all positions of all prompts."""
+    """Distance of two models over all positions of all prompts. A position of NaNs agrees with nothing."""
 
     logit: float
     kl: float
@@ -71,7 +71,7 @@ class Comparison:
         kl = self._mean - self._a.total + self._b.total  # of equal logits: rounding, on either side of zero
         return Difference(
             logit=float(self._largest), kl=float(kl.max().clamp(min=0.0)),
-            agreement=float((self._a.token == self._b.token).double().mean()),
+            agreement=float(((self._a.token == self._b.token) & (self._a.token >= 0)).double().mean()),
             rms=math.sqrt(self._squares / (self._positions * self._tokens)),
         )  # fmt: skip
 

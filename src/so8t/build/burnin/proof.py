@@ -6,6 +6,7 @@ prompts together, one decoder layer at a time, and their logits are compared in 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -28,13 +29,18 @@ PLAN_LOGIT, PLAN_KL = 1e-5, 1e-6
 SLICE = 2**22  # numbers of each model's logits, and of its head, that exist at a time: 32 MB in fp64
 LOW = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 EXACT = torch.float64
+NOTHING = Difference(0.0, 0.0, 0.0, 0.0)  # no position was compared
 
 Advance = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One comparison of gated and folded model. `floor` = distance of the gated model from itself in fp64."""
+    """One comparison of gated and folded model. `floor` = distance of the gated model from itself in fp64.
+
+    overflows: the model leaves the range of fp16 before anything is folded (Gemma does), so that there is nothing to
+    compare with and the check says nothing; fp32 and bf16, whose range is fp32's, must always hold.
+    """
 
     name: str
     precision: str
@@ -44,9 +50,10 @@ class Check:
     passed: bool
     plan_target: float = PLAN_LOGIT
     argmax_agreement: float = 1.0
+    overflows: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        plan = self.max_logit_difference < PLAN_LOGIT and self.kl < PLAN_KL
+        plan = not self.overflows and self.max_logit_difference < PLAN_LOGIT and self.kl < PLAN_KL
         return asdict(self) | {"plan_target_met": plan}
 
 
@@ -84,7 +91,10 @@ def prove(
 
 def _check(dtype: torch.dtype, found: Distances, config: BurnInConfig) -> Check:
     between, floor = found.between, found.gated
-    if dtype == torch.float32:
+    overflows = dtype == torch.float16 and not math.isfinite(floor.rms)
+    if overflows:
+        between, floor, passed = NOTHING, NOTHING, True
+    elif dtype == torch.float32:
         passed = between.kl < config.kl_tolerance and between.logit <= config.floor_factor * max(
             floor.logit, PLAN_LOGIT
         )
@@ -92,7 +102,7 @@ def _check(dtype: torch.dtype, found: Distances, config: BurnInConfig) -> Check:
         # RMS: the largest of many rounding errors scatters so much that a right fold fails one time in ten.
         passed = found.folded.rms <= config.low_precision_factor * floor.rms
     return Check(
-        "model", LOW[dtype], between.logit, between.kl, floor.logit, passed, PLAN_LOGIT, between.agreement
+        "model", LOW[dtype], between.logit, between.kl, floor.logit, passed, PLAN_LOGIT, between.agreement, overflows
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import gguf
+import numpy as np
 
 from so8t.build.export.tensor_layout import ROPE, Kind, Layout, architecture_of, layout
 from so8t.build.model.gguf_header import Header, read_header
@@ -31,13 +32,17 @@ TOKENIZER = ("tokenizer.ggml.model", "tokenizer.ggml.eos_token_id", "tokenizer.c
 TOKENS = "tokenizer.ggml.tokens"
 ONCE = ("token_embd.weight", "output_norm.weight")
 EVERY = ("attn_output.weight", "ffn_down.weight", "ffn_up.weight")  # in every block of the decoders we adapt
+# Type -> (its bits, from which pattern without the sign on a number is infinite or none).
+FLOATS = {Kind.F16: (np.uint16, 0x7C00), Kind.BF16: (np.uint16, 0x7F80), Kind.F32: (np.uint32, 0x7F800000)}
+PIECE = 1 << 24  # numbers in memory at a time
 LAYER = re.compile(r"blk\.(\d+)\.(.+)")
 
 
 def verify(path: Path, quantisation: str, model: Path | None = None) -> dict[str, int]:
     """Returns how many tensors have which type. `model` = the safetensors folder it was made of, if there is one.
 
-    Raises GgufInvalid for a broken file, missing metadata, and a tensor missing, surplus, or of a wrong shape or type.
+    Raises GgufInvalid for a broken file, missing metadata, a tensor missing, surplus, or of a wrong shape or type, and
+    for a number that is none: a converter makes infinity of what F16 cannot hold, without a word.
     """
     header = open_header(path)
     _metadata(header)
@@ -45,6 +50,7 @@ def verify(path: Path, quantisation: str, model: Path | None = None) -> dict[str
     if model is not None:
         _as_planned(header, layout(model, header.architecture))
     _types(header, quantisation)
+    _finite(header)
     return dict(Counter(info.kind.name for info in header.tensors.values()))
 
 
@@ -145,3 +151,15 @@ def _types(header: Header, quantisation: str) -> None:
         fitting |= {info.kind} if fits else set()
     if fitting and main not in fitting:
         raise GgufInvalid(where=header.path, detail=f"no {main.name} tensor: {sorted(k.name for k in fitting)}")
+
+
+def _finite(header: Header) -> None:
+    """Of the tensors in floating point; those in blocks are llama.cpp's own making from them."""
+    for name, info in header.tensors.items():
+        bits, infinite = FLOATS.get(info.kind, (np.uint16, 0))
+        width = np.dtype(bits).itemsize
+        for start in range(0, info.size // width if infinite else 0, PIECE):
+            count = min(PIECE, info.size // width - start)
+            found = np.fromfile(header.path, bits, count, offset=info.offset + start * width)
+            if int((found & (np.iinfo(bits).max >> 1)).max()) >= infinite:
+                raise GgufInvalid(where=header.path, detail=f"{name}: a number that is infinite or none")

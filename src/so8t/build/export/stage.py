@@ -11,7 +11,7 @@ from so8t.ask.hf import HuggingFace
 from so8t.build.burnin.prompts import proof_prompts
 from so8t.build.data.sample_lines import load_samples, split_file
 from so8t.build.export import parity
-from so8t.build.export.check import TYPES, open_header, verify
+from so8t.build.export.check import open_header, verify
 from so8t.build.export.converter import export_gguf
 from so8t.build.export.importance import measure, training_rows
 from so8t.build.export.modelfile import write_modelfile
@@ -21,7 +21,7 @@ from so8t.build.export.stream import Kind
 from so8t.build.export.tensor_layout import overhead
 from so8t.build.model.loading import load_causal, load_tokenizer
 from so8t.build.train.stage import base_folder
-from so8t.core.errors import ConfigValueInvalid, GgufInvalid, ParityFailed
+from so8t.core.errors import GgufInvalid, ParityFailed
 from so8t.core.files import fresh_folder, write_json
 from so8t.core.run import StageContext
 from so8t.core.types import Split
@@ -33,8 +33,6 @@ def run_export(ctx: StageContext) -> dict[str, Any]:
     """The payload but for its calibration: GGUFs, tokenizer, template, Modelfiles, policy, precedents, domain model."""
     config, model = ctx.config.export, ctx.input("burnin") / "model"
     torch.set_num_threads(ctx.config.threads)
-    if unknown := [name for name in config.quantisations if name not in TYPES]:
-        raise ConfigValueInvalid(detail=f"export.quantisations: {unknown[0]} ({', '.join(TYPES)})")
     f16 = fresh_folder(ctx.folder / "gguf") / "model-F16.gguf"
     export_gguf(model, f16, _name(ctx), Kind.F16, config.converter)
     verify(f16, "F16", model)
@@ -90,10 +88,7 @@ def require_parity(ctx: StageContext, f16: Path, reference: HuggingFace) -> dict
     found = check_parity(ctx, f16, reference)
     write_json(ctx.folder / "parity.json", found.to_json())
     if not found.passed:
-        raise ParityFailed(
-            where=ctx.folder / "parity.json",
-            detail=f"{found.equal}+{found.ties}/{found.prompts}, {found.strings_equal}/{found.strings}",
-        )
+        raise ParityFailed(where=ctx.folder / "parity.json", detail=found.detail)
     return found.to_json()
 
 
