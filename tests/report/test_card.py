@@ -14,6 +14,7 @@ import pytest
 
 from so8t.core.errors import RecordInvalid
 from so8t.report.card import SECTIONS, card_html, deployed_result, verdict_of
+from so8t.report.sections import parity
 
 VOID = {"meta", "input", "br", "hr", "img", "link", "line", "rect", "circle", "polyline"}
 XSS = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}"

@@ -32,8 +32,12 @@ TOKENIZER = ("tokenizer.ggml.model", "tokenizer.ggml.eos_token_id", "tokenizer.c
 TOKENS = "tokenizer.ggml.tokens"
 ONCE = ("token_embd.weight", "output_norm.weight")
 EVERY = ("attn_output.weight", "ffn_down.weight", "ffn_up.weight")  # in every block of the decoders we adapt
-# Type -> (its bits, from which pattern without the sign on a number is infinite or none).
-FLOATS = {Kind.F16: (np.uint16, 0x7C00), Kind.BF16: (np.uint16, 0x7F80), Kind.F32: (np.uint32, 0x7F800000)}
+# Type -> (its bits as whole numbers, the mask that leaves the sign out, from where on it is infinite or no number).
+FLOATS = {
+    Kind.F16: (np.dtype("<u2"), 0x7FFF, 0x7C00),
+    Kind.BF16: (np.dtype("<u2"), 0x7FFF, 0x7F80),
+    Kind.F32: (np.dtype("<u4"), 0x7FFFFFFF, 0x7F800000),
+}
 PIECE = 1 << 24  # numbers in memory at a time
 LAYER = re.compile(r"blk\.(\d+)\.(.+)")
 
@@ -156,10 +160,12 @@ def _types(header: Header, quantisation: str) -> None:
 def _finite(header: Header) -> None:
     """Of the tensors in floating point; those in blocks are llama.cpp's own making from them."""
     for name, info in header.tensors.items():
-        bits, infinite = FLOATS.get(info.kind, (np.uint16, 0))
-        width = np.dtype(bits).itemsize
-        for start in range(0, info.size // width if infinite else 0, PIECE):
-            count = min(PIECE, info.size // width - start)
-            found = np.fromfile(header.path, bits, count, offset=info.offset + start * width)
-            if int((found & (np.iinfo(bits).max >> 1)).max()) >= infinite:
+        if info.kind not in FLOATS:
+            continue
+        bits, mask, infinite = FLOATS[info.kind]
+        length = info.size // bits.itemsize
+        for start in range(0, length, PIECE):
+            offset = info.offset + start * bits.itemsize
+            found = np.fromfile(header.path, bits, min(PIECE, length - start), offset=offset)
+            if int((found & mask).max()) >= infinite:
                 raise GgufInvalid(where=header.path, detail=f"{name}: a number that is infinite or none")
