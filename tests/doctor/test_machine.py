@@ -19,8 +19,10 @@ def test_burn_in_of_phi4_mini(monkeypatch: pytest.MonkeyPatch) -> None:
     config = load_config("phi4-mini-12gb")
     monkeypatch.setattr(machine, "main_memory", lambda: 32.0)  # the plan's machine
     found = examine_memory(config, "cuda")
-    assert not found.ok and not found.fatal and "burnin 85.7" in found.detail and "train" not in found.detail
+    assert found.ok and not found.fatal and "burnin 2.0" in found.detail and "train" not in found.detail
     assert "train" in examine_memory(config, "cpu").detail
+    monkeypatch.setattr(machine, "main_memory", lambda: 2.5)
+    assert not examine_memory(config, "cuda").ok and not examine_memory(config, "cuda").fatal
     monkeypatch.setattr(machine, "main_memory", lambda: 128.0)
     assert examine_memory(config, "cuda").ok and examine_memory(load_config("tiny"), "cpu").ok
 

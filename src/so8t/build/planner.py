@@ -112,8 +112,9 @@ def _memory(config: Config, shape: Architecture, device: Device) -> list[Row]:
     if device == "cpu":
         rows.append(_resident(found))
     names = ("焼きこみ", "burn-in")
-    basis = ("fp32 と fp64 の写しを並べるため(主記憶)", "fp32 and fp64 copies side by side (main memory)")
-    return [*(r for r in rows if r.number), size("memory", *names, burnin_bytes(shape), "", *basis)]
+    basis = ("一度に一層だけ、fp64 でも置くため(主記憶)", "one layer at a time, in fp64 as well (main memory)")
+    burned = burnin_bytes(shape, config.burnin, config.train.lora)
+    return [*(r for r in rows if r.number), size("memory", *names, burned, "", *basis)]
 
 
 def _resident(found: Memory) -> Row:

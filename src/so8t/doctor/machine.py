@@ -27,7 +27,7 @@ def examine_memory(config: Config, device: Device) -> Finding:
         shape = architecture_of(config)
     except So8tError as error:
         return Finding(*names, error.detail or str(error.where), False, False, error.next_ja, error.next_en)
-    burnin = burnin_bytes(shape) / GIB
+    burnin = burnin_bytes(shape, config.burnin, config.train.lora) / GIB
     training = HEAP * memory(shape, config.train, "cpu").peak / GIB if device == "cpu" else 0.0
     needed, total = max(burnin, training) + LIBRARIES, main_memory()
     parts = f"burnin {burnin:.1f}" + (f", train {training:.1f}" if training else "")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -33,7 +34,7 @@ TOKENS = "tokenizer.ggml.tokens"
 ONCE = ("token_embd.weight", "output_norm.weight")
 EVERY = ("attn_output.weight", "ffn_down.weight", "ffn_up.weight")  # in every block of the decoders we adapt
 # Type -> (its bits as whole numbers, the mask that leaves the sign out, from where on it is infinite or no number).
-FLOATS = {
+FLOATS: dict[Kind, tuple[np.dtype[Any], int, int]] = {
     Kind.F16: (np.dtype("<u2"), 0x7FFF, 0x7C00),
     Kind.BF16: (np.dtype("<u2"), 0x7FFF, 0x7F80),
     Kind.F32: (np.dtype("<u4"), 0x7FFFFFFF, 0x7F800000),
