@@ -103,7 +103,8 @@ class LlamaCpp:
 
     async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout, trust_env=False)
+            connector = aiohttp.TCPConnector(keepalive_timeout=3)  # llama.cpp closes what idles longer
+            self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout, trust_env=False)
         try:
             async with self._session.post(self.address + path, json=body, allow_redirects=False) as response:
                 content = bytearray()

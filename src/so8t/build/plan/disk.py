@@ -40,7 +40,8 @@ def gguf(shape: Architecture, quantisation: str) -> float:
     rest = FP32 * shape.small + TOKEN * shape.vocabulary
     if quantisation == "Q4_K_M":
         return rest + Q6_K * embedding + _q4_k_m(shape)
-    width = {"F16": F16, "Q8_0": Q8_0}.get(quantisation, F16)  # of one that is not known: not more than this
+    # At most: Q5_K_M is narrower than Q6_K, and what is not known is no wider than F16.
+    width = {"F16": F16, "Q8_0": Q8_0, "Q6_K": Q6_K, "Q5_K_M": Q6_K}.get(quantisation, F16)
     return rest + width * (shape.linear + embedding)
 
 
