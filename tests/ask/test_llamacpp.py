@@ -12,7 +12,7 @@ import pytest
 import torch
 from aiohttp import web
 
-from so8t.ask import llamacpp
+from so8t.ask import llamacpp, wire
 from so8t.ask.backend import Backend, FakeBackend
 from so8t.ask.hf import HuggingFace
 from so8t.ask.llamacpp import LlamaCpp
@@ -230,7 +230,8 @@ def test_unreadable_answers_are_protocol_errors(body: str | bytes) -> None:
 @pytest.mark.parametrize("status", [500, 503, 404, 204])
 def test_http_errors_are_said_with_their_number(status: int) -> None:
     raised = against(answering("" if status == 204 else '{"error": "no slot"}', status), every_call)
-    assert [type(e) for e in raised] == [BackendProtocol] * 4
+    assert len(raised) == 4
+    assert all(isinstance(e, BackendProtocol) for e in raised)
     assert all(str(status) in str(e) for e in raised)
 
 
@@ -248,7 +249,7 @@ def test_redirects_are_not_followed() -> None:
 
 
 def test_huge_answers_are_refused_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llamacpp, "MAX_ANSWER_BYTES", 1 << 16)
+    monkeypatch.setattr(wire, "MAX_ANSWER_BYTES", 1 << 16)
     sent = 0
 
     async def handler(request: web.Request) -> web.StreamResponse:

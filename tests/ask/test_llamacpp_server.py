@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -15,8 +16,9 @@ from urllib.parse import urlsplit
 import pytest
 
 import so8t
+from so8t.ask.llamacpp import LlamaCpp
 from so8t.ask.llamacpp_server import serve
-from so8t.core.errors import BackendDown
+from so8t.core.errors import BackendDown, BackendProtocol
 
 SOURCE = str(Path(str(so8t.__file__)).parents[1])
 
@@ -96,6 +98,7 @@ def test_child_ends_when_its_standard_input_closes(twin: Any) -> None:
 PARENT = """
 import sys, time
 from pathlib import Path
+from so8t.ask.llamacpp import LlamaCpp
 from so8t.ask.llamacpp_server import serve
 with serve(Path(sys.argv[1]), 128) as address:
     print(address, flush=True)
@@ -113,3 +116,22 @@ def test_child_does_not_outlive_a_killed_parent(twin: Any) -> None:
         parent.send_signal(signal.SIGKILL)
         parent.wait(10)
     assert gone(address)
+
+
+def test_with_a_key_it_answers_nobody_else(twin: Any) -> None:
+    """A program on the same machine cannot go round the gateway (issue 6.10)."""
+    prompt = "<|user|>x<|end|><|assistant|>"
+
+    async def generated(address: str, key: str) -> str:
+        backend = LlamaCpp(address, 20.0, key)
+        try:
+            assert await backend.alive()
+            return (await backend.generate(prompt, 2)).text
+        finally:
+            await backend.close()
+
+    with serve(twin.gguf, 128, key="the key of this start") as address:
+        asyncio.run(generated(address, "the key of this start"))
+        for wrong in ("", "another"):
+            with pytest.raises(BackendProtocol, match="401"):
+                asyncio.run(generated(address, wrong))

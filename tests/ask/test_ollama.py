@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from so8t.ask import ollama_api
+from so8t.ask import wire
 from so8t.ask.ollama import Ollama
 from so8t.ask.ollama_api import OllamaApi
 from so8t.core.errors import BackendDown, BackendProtocol, LogprobsMissing, So8tError
@@ -220,8 +220,8 @@ def test_error_lines_and_broken_lines_are_errors(pieces: tuple[bytes, ...], word
 
 @pytest.mark.parametrize("piece", [b"x" * 1000, b'{"a": 1}\n' * 100], ids=["one line", "many lines"])
 def test_endless_streams_end(monkeypatch: pytest.MonkeyPatch, piece: bytes) -> None:
-    monkeypatch.setattr(ollama_api, "MAX_LINE_BYTES", 1 << 14)
-    monkeypatch.setattr(ollama_api, "MAX_ANSWER_BYTES", 1 << 16)
+    monkeypatch.setattr(wire, "MAX_LINE_BYTES", 1 << 14)
+    monkeypatch.setattr(wire, "MAX_ANSWER_BYTES", 1 << 16)
 
     async def handler(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is drawn. temperature 0 = the most likely one."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+
+
+GREEDY = Sampling()
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +28,17 @@ class Generation:
     tokens: int
     stopped: bool
     seconds: float
+    prompt_tokens: int = 0  # 0 = the server does not say
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Part of a text being continued, as it comes. Only the last one has `stopped`, and `tokens` of the whole."""
+
+    text: str
+    tokens: int = 0
+    stopped: bool | None = None
+    prompt_tokens: int = 0
 
 
 class Backend(Protocol):
@@ -30,6 +53,34 @@ class Backend(Protocol):
         ...
 
     async def tokenize(self, text: str) -> list[int]: ...
+
+    async def close(self) -> None: ...
+
+
+class Upstream(Protocol):
+    """A server that answers employees: a Backend that also draws at random, streams, embeds and tells if it lives."""
+
+    async def label_scores(self, prompt: str, labels: Sequence[str]) -> list[float]: ...
+
+    async def generate(
+        self, prompt: str, maximum_tokens: int, stop: Sequence[str] = (), sampling: Sampling = GREEDY
+    ) -> Generation: ...
+
+    def stream(
+        self, prompt: str, maximum_tokens: int, stop: Sequence[str] = (), sampling: Sampling = GREEDY
+    ) -> AsyncGenerator[Piece]:
+        """The same, piece by piece; closing the iterator ends the work upstream."""
+        ...
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """One vector a text. Raises EmbeddingsMissing where the server has none."""
+        ...
+
+    async def tokenize(self, text: str) -> list[int]: ...
+
+    async def alive(self) -> bool:
+        """Whether it would answer now; never raises."""
+        ...
 
     async def close(self) -> None: ...
 
@@ -53,14 +104,32 @@ class FakeBackend:
         digest = hashlib.sha256(prompt.encode()).digest()
         return [-digest[i] / 64 for i in range(len(labels))]
 
-    async def generate(self, prompt: str, maximum_tokens: int, stop: Sequence[str] = ()) -> Generation:
+    async def generate(
+        self, prompt: str, maximum_tokens: int, stop: Sequence[str] = (), sampling: Sampling = GREEDY
+    ) -> Generation:
         self.prompts.append(prompt)
         if self.error is not None:
             raise self.error
         return Generation(self.answer, len(self.answer), True, 0.0)
 
+    async def stream(
+        self, prompt: str, maximum_tokens: int, stop: Sequence[str] = (), sampling: Sampling = GREEDY
+    ) -> AsyncGenerator[Piece]:
+        whole = await self.generate(prompt, maximum_tokens, stop, sampling)
+        for character in whole.text:
+            yield Piece(character)
+        yield Piece("", whole.tokens, whole.stopped)
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        if self.error is not None:
+            raise self.error
+        return [[byte / 255 for byte in hashlib.sha256(t.encode()).digest()] for t in texts]
+
     async def tokenize(self, text: str) -> list[int]:
         return list(text.encode())
+
+    async def alive(self) -> bool:
+        return self.error is None
 
     async def close(self) -> None:
         return None

@@ -21,18 +21,22 @@ from pathlib import Path
 from so8t.core.errors import BackendDown
 
 START_SECONDS = 120.0
+KEY = "SO8T_LLAMACPP_KEY"  # in the environment, which only the same user can read; arguments are for all to see
 
 
 @contextlib.contextmanager
-def serve(model: Path, context: int, *, slots: int = 1, threads: int = 1, port: int = 0) -> Iterator[str]:
+def serve(
+    model: Path, context: int, *, slots: int = 1, threads: int = 1, port: int = 0, key: str = ""
+) -> Iterator[str]:
     """The server's address for the time of the block. Raises BackendDown if it cannot start.
 
-    `context` is per slot; port 0 = any free one.
+    `context` is per slot; port 0 = any free one; with a `key` it answers nobody who does not send it as bearer token.
     """
     numbers = map(str, (context, slots, threads, port))
     command = [sys.executable, "-m", "so8t.ask.llamacpp_server", str(model), *numbers]
     words = tempfile.TemporaryFile()  # noqa: SIM115 (closed in the finally below, after the process that writes to it)
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words)
+    environment = os.environ | {KEY: key}
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words, env=environment)
     try:
         assert process.stdout is not None
         line = process.stdout.readline().decode("utf-8", "replace").strip()
@@ -70,18 +74,21 @@ def main() -> None:
     params.verbosity = -1
     params.hostnames = ["127.0.0.1"]
     params.port = int(sys.argv[5]) if len(sys.argv) > 5 else 0
+    if key := os.environ.get(KEY, ""):
+        params.api_keys = [key]
     server = xllamacpp.Server(params)
-    _first_answer(server.listening_address)  # a server that never served hangs when it is dropped
+    _first_answer(server.listening_address, key)  # a server that never served hangs when it is dropped
     address_out.write(server.listening_address + "\n")
     address_out.flush()
     sys.stdin.buffer.read()
     os._exit(0)
 
 
-def _first_answer(address: str) -> None:
+def _first_answer(address: str, key: str) -> None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     body = json.dumps({"prompt": "a", "n_predict": 1}).encode()
-    request = urllib.request.Request(address + "/completion", body, {"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
+    request = urllib.request.Request(address + "/completion", body, headers)
     end = time.monotonic() + START_SECONDS
     while True:
         try:

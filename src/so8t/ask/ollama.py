@@ -12,12 +12,13 @@ What it cannot do as llama.cpp's server can:
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
-from so8t.ask.backend import Generation
+from so8t.ask.backend import GREEDY, Generation, Piece, Sampling
 from so8t.ask.ollama_api import OllamaApi
-from so8t.core.errors import BackendProtocol, LogprobsMissing
+from so8t.core.errors import BackendError, BackendProtocol, LogprobsMissing
 
 MOST_LIKELY = 20  # the most Ollama gives
 PATH = "/api/generate"
@@ -28,9 +29,10 @@ class Ollama:
     """One model of a running Ollama. `context` is its num_ctx; `first_tokens`: label -> text of its first token."""
 
     def __init__(
-        self, address: str, model: str, context: int, first_tokens: Mapping[str, str], seconds: float = 60.0
-    ) -> None:
-        self.api = OllamaApi(address, seconds)
+        self, address: str, model: str, context: int, first_tokens: Mapping[str, str], seconds: float = 60.0,
+        key: str = "",
+    ) -> None:  # fmt: skip
+        self.api = OllamaApi(address, seconds, key=key)
         self.model, self.context, self.first_tokens = model, context, dict(first_tokens)
 
     async def label_scores(self, prompt: str, labels: Sequence[str]) -> list[float]:
@@ -42,12 +44,40 @@ class Ollama:
             raise self._refused(f"{', '.join(outside)}: not among the {len(near)} most likely tokens")
         return [near[token] for token in tokens]
 
-    async def generate(self, prompt: str, maximum_tokens: int, stop: Sequence[str] = ()) -> Generation:
+    async def generate(
+        self, prompt: str, maximum_tokens: int, stop: Sequence[str] = (), sampling: Sampling = GREEDY
+    ) -> Generation:
         begin = time.perf_counter()
-        answer = await self._generate(prompt, maximum_tokens, stop)
+        answer = await self._generate(prompt, maximum_tokens, stop, sampling)
         try:
             stopped = answer["done_reason"] != "length"
-            return Generation(str(answer["response"]), int(answer["eval_count"]), stopped, time.perf_counter() - begin)
+            made, read = int(answer["eval_count"]), int(answer["prompt_eval_count"])
+            return Generation(str(answer["response"]), made, stopped, time.perf_counter() - begin, read)
+        except UNREADABLE as error:
+            raise self._refused(repr(error)) from error
+
+    async def stream(
+        self, prompt: str, maximum_tokens: int, stop: Sequence[str] = (), sampling: Sampling = GREEDY
+    ) -> AsyncGenerator[Piece]:
+        body = self._body(prompt, maximum_tokens, stop, sampling) | {"stream": True}
+        async with aclosing(self.api.lines(PATH, body)) as lines:
+            async for line in lines:
+                try:
+                    if not line["done"]:
+                        yield Piece(str(line["response"]))
+                        continue
+                    self._check_read(line)
+                    made, read = int(line["eval_count"]), int(line["prompt_eval_count"])
+                    yield Piece(str(line["response"]), made, line["done_reason"] != "length", read)
+                    return
+                except UNREADABLE as error:
+                    raise self._refused(repr(error)) from error
+        raise self._refused("the stream broke off")
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        answer = await self.api.post("/api/embed", {"model": self.model, "input": list(texts), "truncate": False})
+        try:
+            return [[float(x) for x in vector] for vector in answer["embeddings"]]
         except UNREADABLE as error:
             raise self._refused(repr(error)) from error
 
@@ -59,6 +89,12 @@ class Ollama:
     async def tokenize(self, text: str) -> list[int]:
         raise self._refused("Ollama offers no tokenizer; llama.cpp does (so8t deploy --to llamacpp)")
 
+    async def alive(self) -> bool:
+        try:
+            return "version" in await self.api.get("/api/version")
+        except BackendError:
+            return False
+
     async def close(self) -> None:
         await self.api.close()
 
@@ -68,19 +104,27 @@ class Ollama:
             raise self._refused(f"labels unknown or beginning alike: {tuple(labels)}")
         return tokens
 
-    async def _generate(self, prompt: str, count: int, stop: Sequence[str], **more: Any) -> dict[str, Any]:
+    def _body(self, prompt: str, count: int, stop: Sequence[str], sampling: Sampling = GREEDY) -> dict[str, Any]:
         options = {
-            "temperature": 0, "repeat_penalty": 1.0, "seed": 0, "num_predict": count, "num_ctx": self.context,
-            "stop": list(stop),
+            "temperature": sampling.temperature, "top_p": sampling.top_p, "seed": sampling.seed or 0,
+            "repeat_penalty": 1.0, "num_predict": count, "num_ctx": self.context, "stop": list(stop),
         }  # fmt: skip
-        body = {"model": self.model, "prompt": prompt, "raw": True, "stream": False, "truncate": False, "shift": False}
-        answer = await self.api.post(PATH, body | {"options": options} | more)
+        asked = {"model": self.model, "prompt": prompt, "raw": True, "truncate": False, "shift": False}
+        return asked | {"options": options}
+
+    async def _generate(
+        self, prompt: str, count: int, stop: Sequence[str], sampling: Sampling = GREEDY, **more: Any
+    ) -> dict[str, Any]:
+        answer = await self.api.post(PATH, self._body(prompt, count, stop, sampling) | {"stream": False} | more)
         if answer.get("done") is not True or not isinstance(answer.get("response"), str):
             raise self._refused(str(answer.get("error", "not done"))[:200])
+        self._check_read(answer)
+        return answer
+
+    def _check_read(self, answer: Mapping[str, Any]) -> None:
         read = answer.get("prompt_eval_count")
         if not isinstance(read, int) or read >= self.context:
             raise self._refused(f"prompt of {read} tokens, context {self.context}")
-        return answer
 
     def _nearest(self, answer: Mapping[str, Any]) -> dict[str, float]:
         """Token text -> log-probability of the most likely next tokens."""
