@@ -22,10 +22,7 @@ class ClearanceOpinion:
 
 def classification_from_markers(text: str, policy: Policy) -> str | None:
     """The highest level a text is marked with; None without a marking."""
-    if not policy.is_marked(text):
-        return None
-    found = [marker.level for marker in policy.markers if marker.pattern.found(text)]
-    return max(found, key=policy.levels.rank, default=None)
+    return max((marker.level for marker in policy.markers_in(text)), key=policy.levels.rank, default=None)
 
 
 def effective_classification(request: Request, views: Sequence[View], policy: Policy) -> str | None:

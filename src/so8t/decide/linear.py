@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from so8t.decide.codes import GAP, Codes, Offsets
 
 BUCKETS = 1 << 15
+FEW = 2000  # code units below which a table of all buckets does not pay
 LONGEST = 400  # code units looked at: what a text is about shows early
 Floats = NDArray[np.float32]
 Buckets = NDArray[np.int64]
@@ -62,6 +63,10 @@ def grams(folded: Codes, longest: int) -> Grams:
 
 def scores(found: Grams, weight: Floats, bias: Floats) -> NDArray[np.float64]:
     """[texts, classes]; weight [classes, BUCKETS], bias [classes]."""
+    if 0 < len(found.single) <= FEW:
+        gathered = _gathered(found.single, weight) + _gathered(found.pair, weight)
+        few: NDArray[np.float64] = np.add.reduceat(gathered, found.starts, axis=1).T
+        return few / np.sqrt(found.counts)[:, None] + bias
     sums = np.zeros((len(found.starts), len(bias) + len(bias) % 2))
     for k in range(0, len(bias) if len(found.starts) else 0, 2):
         both = np.zeros(BUCKETS + 1, np.complex64)  # two classes as one complex number: half as many gathers
@@ -72,6 +77,11 @@ def scores(found: Grams, weight: Floats, bias: Floats) -> NDArray[np.float64]:
         sums[:, k], sums[:, k + 1] = added.real, added.imag
     scored: NDArray[np.float64] = sums[:, : len(bias)] / np.sqrt(found.counts)[:, None] + bias
     return scored
+
+
+def _gathered(buckets: Buckets, weight: Floats) -> NDArray[np.float64]:
+    """[classes, units]; 0 where there is no gram. Cheaper than scores' tables for a text or two."""
+    return np.where(buckets < BUCKETS, weight[:, np.minimum(buckets, BUCKETS - 1)], 0.0).astype(np.float64)
 
 
 def features(found: Grams) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:

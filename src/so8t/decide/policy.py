@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from so8t.core.errors import PolicyInvalid
 from so8t.core.types import DECISIONS, Decision, Domain, Levels
-from so8t.decide.patterns import Pattern, compile_pattern
-from so8t.decide.strict_toml import Table, read_toml, suggestion
+from so8t.decide.patterns import Pattern, any_of, fold
+from so8t.decide.policy_sections import AnswerPolicy, ReviewPolicy, read_answer, read_end, read_review
+from so8t.decide.policy_words import Words, compiled, read_words
+from so8t.decide.rule_index import RuleIndex
+from so8t.decide.strict_toml import Table, read_toml
 
 MAXIMUM_BYTES = 1_000_000
+MAXIMUM_LINE = 20_000
 MAXIMUM_RULES = 2000
 CLEARANCE_RULE = "clearance"
 UNREADABLE_RULE = "unreadable"
@@ -25,7 +29,6 @@ THRESHOLDS = (
     "over_escalation", "ece",
 )  # fmt: skip
 JUDGES = ("rule", "model", "precedent")
-_WORDS = re.compile(r"《(\w+)》")
 Scope = Literal["sentence", "text"]
 
 
@@ -84,7 +87,10 @@ class DomainPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A valid policy. costs[judged][true] = what it costs to judge a request so that is truly so."""
+    """A valid policy. costs[judged][true] = what it costs to judge a request so that is truly so.
+
+    complete = the file ends with [end], so that it cannot have been cut off.
+    """
 
     id: str
     version: str
@@ -99,10 +105,13 @@ class Policy:
     thresholds: Mapping[str, float]
     domains: Mapping[Domain, DomainPolicy]
     rules: tuple[Rule, ...]
+    words: Words
+    answer: AnswerPolicy
+    review: ReviewPolicy
+    complete: bool
     digest: str
-    _index: Mapping[str, frozenset[Pattern]] = field(repr=False, compare=False)
-    _anywhere: frozenset[Pattern] = field(repr=False, compare=False)
-    _marked: re.Pattern[str] = field(repr=False, compare=False)
+    _index: RuleIndex = field(repr=False, compare=False)
+    _marking: re.Pattern[str] = field(repr=False, compare=False)
 
     def domain(self, domain: Domain | None) -> DomainPolicy:
         """A domain's own section, else that of general."""
@@ -131,16 +140,15 @@ class Policy:
         """The rule of that id; None for the built-in ones (clearance, unreadable)."""
         return next((rule for rule in self.rules if rule.id == id), None)
 
-    def is_marked(self, text: str) -> bool:
-        """Whether any marker is found: one search instead of one for each."""
-        return self._marked.search(text) is not None
+    def markers_in(self, text: str) -> list[Marker]:
+        """The markers found in a text."""
+        if not self._marking.search(text):
+            return []
+        return [marker for marker in self.markers if marker.pattern.found(text)]
 
-    def candidates(self, found: Set[str]) -> list[Rule]:
-        """Rules whose regexes might all be found in a text with these grams; those left out cannot match it."""
-        possible = set(self._anywhere)
-        for gram in self._index.keys() & found:
-            possible |= self._index[gram]
-        return [rule for rule in self.rules if possible.issuperset(rule.all)]
+    def candidates(self, text: str) -> dict[int, list[int]]:
+        """Numbers of the rules that may hold in the text, and where to look ([] = anywhere); no other rule can."""
+        return self._index.places(fold(text))
 
 
 def parse_policy(text: str, where: str) -> Policy:
@@ -148,14 +156,16 @@ def parse_policy(text: str, where: str) -> Policy:
 
     Raises PolicyInvalid(where="file:line") for anything unknown, missing, of a wrong type or unsafe.
     """
-    if len(encoded := text.encode("utf-8", "surrogatepass")) > MAXIMUM_BYTES:
-        raise PolicyInvalid(where=f"{where}:1", detail=f"{len(encoded)} > {MAXIMUM_BYTES} bytes")
+    encoded = _bounded(text, where)
     root = read_toml(text, where)
     levels = _levels(root)
-    words = _words(root.table("words", optional=True))
+    words = read_words(root.table("words", optional=True))
     rules = _rules(root, words)
+    domains = _domains(root.table("domains"))
+    targets = {d.escalation_target for d in domains.values()}
+    targets.update(rule.escalation_target for rule in rules if rule.escalation_target is not None)
+    ids = {CLEARANCE_RULE, UNREADABLE_RULE, *(rule.id for rule in rules)}
     markers = tuple(_marker(t, levels, words) for t in root.tables("markers"))
-    index, anywhere = _indexed(pattern for rule in rules for pattern in rule.all)
     policy = Policy(
         id=root.text("id"),
         version=root.text("version"),
@@ -168,15 +178,28 @@ def parse_policy(text: str, where: str) -> Policy:
         costs=_costs(root.table("costs")),
         fusion=_fusion(root.table("fusion")),
         thresholds=_thresholds(root.table("thresholds", optional=True)),
-        domains=_domains(root.table("domains")),
+        domains=domains,
         rules=rules,
+        words=words,
+        answer=read_answer(root.table("answer", optional=True), words),
+        review=read_review(root.table("review", optional=True), levels, ids, targets),
+        complete=read_end(root, len(rules)),
         digest=hashlib.sha256(encoded).hexdigest(),
-        _index=index,
-        _anywhere=anywhere,
-        _marked=re.compile("|".join(f"(?:{m.pattern.source})" for m in markers) or r"(?!)", re.IGNORECASE),
+        _index=RuleIndex([rule.all for rule in rules]),
+        _marking=any_of([marker.pattern for marker in markers]),
     )
     root.close()
     return policy
+
+
+def _bounded(text: str, where: str) -> bytes:
+    """The bytes of a file that is neither too large nor has a line that is too long."""
+    if len(encoded := text.encode("utf-8", "surrogatepass")) > MAXIMUM_BYTES:
+        raise PolicyInvalid(where=f"{where}:1", detail=f"{len(encoded)} > {MAXIMUM_BYTES} bytes")
+    for number, line in enumerate(text.splitlines(), 1):
+        if len(line) > MAXIMUM_LINE:
+            raise PolicyInvalid(where=f"{where}:{number}", detail=f"line: {len(line)} > {MAXIMUM_LINE} characters")
+    return encoded
 
 
 def _levels(root: Table) -> Levels:
@@ -192,8 +215,8 @@ def _disclosure(table: Table, levels: Levels) -> dict[str, str]:
     return found
 
 
-def _marker(table: Table, levels: Levels, words: Mapping[str, str]) -> Marker:
-    marker = Marker(_compiled(table, "regex", table.text("regex"), words), table.choice("level", str, levels.names))
+def _marker(table: Table, levels: Levels, words: Words) -> Marker:
+    marker = Marker(compiled(table, "regex", table.text("regex"), words), table.choice("level", str, levels.names))
     table.close()
     return marker
 
@@ -257,7 +280,7 @@ def _domain(table: Table) -> DomainPolicy:
     return domain
 
 
-def _rules(root: Table, words: Mapping[str, str]) -> tuple[Rule, ...]:
+def _rules(root: Table, words: Words) -> tuple[Rule, ...]:
     tables = root.tables("rules")
     if len(tables) > MAXIMUM_RULES:
         root.fail("rules", f"{len(tables)} > {MAXIMUM_RULES} rules")
@@ -272,7 +295,7 @@ def _rules(root: Table, words: Mapping[str, str]) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-def _rule(table: Table, words: Mapping[str, str]) -> Rule:
+def _rule(table: Table, words: Words) -> Rule:
     rule = Rule(
         id=table.text("id"),
         effect=table.choice("effect", Decision, [d.value for d in DECISIONS]),
@@ -302,38 +325,5 @@ def _rule_domains(table: Table) -> frozenset[Domain]:
     return frozenset(Domain(name) for name in names)
 
 
-def _patterns(table: Table, key: str, default: tuple[str, ...] | None, words: Mapping[str, str]) -> tuple[Pattern, ...]:
-    return tuple(_compiled(table, key, source, words) for source in table.texts(key, default))
-
-
-def _words(table: Table) -> dict[str, str]:
-    """Named word lists: 《name》 in a regex stands for any of the words (regexes themselves, but not nested)."""
-    found = {}
-    for name in list(table.values):
-        words = table.texts(name)
-        for word in words:
-            _compiled(table, name, word, {})
-        found[name] = f"(?:{'|'.join(words)})"
-    return found
-
-
-def _compiled(table: Table, key: str, source: str, words: Mapping[str, str]) -> Pattern:
-    for name in _WORDS.findall(source):
-        if name not in words:
-            table.fail(key, f"unknown word list 《{name}》" + suggestion(name, words), source)
-    try:
-        return compile_pattern(_WORDS.sub(lambda m: words[m.group(1)], source))
-    except ValueError as error:
-        table.fail(key, str(error), source)
-
-
-def _indexed(patterns: Iterable[Pattern]) -> tuple[dict[str, frozenset[Pattern]], frozenset[Pattern]]:
-    """Patterns by the letters their matches begin with, and those of which that is not known."""
-    index: dict[str, set[Pattern]] = {}
-    anywhere = set()
-    for pattern in patterns:
-        if pattern.heads is None:
-            anywhere.add(pattern)
-        for head in pattern.heads or ():
-            index.setdefault(head, set()).add(pattern)
-    return {head: frozenset(found) for head, found in index.items()}, frozenset(anywhere)
+def _patterns(table: Table, key: str, default: tuple[str, ...] | None, words: Words) -> tuple[Pattern, ...]:
+    return tuple(compiled(table, key, source, words) for source in table.texts(key, default))

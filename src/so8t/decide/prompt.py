@@ -14,7 +14,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from so8t.core.errors import BackendProtocol
 from so8t.core.text import clean, nfkc
-from so8t.core.types import DECISIONS, Decision
+from so8t.core.types import DECISIONS, Decision, Turn
 
 UNKNOWN_LEVEL = "不明"
 Style = Literal["compact", "full"]
@@ -170,9 +170,38 @@ def decision_prompt(prompt: Prompt, style: Style, chat: ChatFormat) -> str:
     return chat.render(messages(prompt, style, chat.special), reply=True)
 
 
-def answer_prompt(prompt: Prompt, style: Style, chat: ChatFormat, decision: Decision) -> str:
+def answer_prompt(
+    prompt: Prompt, style: Style, chat: ChatFormat, decision: Decision, history: Sequence[Turn] = ()
+) -> str:
     """Text after which the answer to a judged request follows: the verdict is fixed, the model cannot change it."""
-    return decision_prompt(prompt, style, chat) + f"{decision}\n"
+    asked = messages(prompt, style, chat.special)
+    head = chat.render([*asked[:-1], *conversation(history, asked[-1], chat.special)], reply=True)
+    return head + f"{decision}\n"
+
+
+def conversation(history: Sequence[Turn], last: Message, special: tuple[str, ...] = ()) -> list[Message]:
+    """Earlier turns and the last one, user and assistant in turn, as every template takes them.
+
+    What a client sends as "system" is the asker's word and stands in his turn; the system turn is ours alone. An
+    earlier answer begins with its verdict, as answers do in training. Answers to nothing are left out.
+    """
+    turns: list[Message] = []
+    for turn in history:
+        text = neutralise(turn.text, special)
+        if turn.role != "assistant":
+            _say(turns, "user", text)
+        elif turns:
+            _say(turns, "assistant", text if turns[-1]["role"] == "assistant" else f"{DECISIONS[0]}\n{text}")
+    _say(turns, last["role"], last["content"])
+    return turns
+
+
+def _say(turns: list[Message], role: str, text: str) -> None:
+    """Add a turn, or go on with the last one where the same side speaks again."""
+    if turns and turns[-1]["role"] == role:
+        turns[-1] = {"role": role, "content": f"{turns[-1]['content']}\n\n{text}"}
+    else:
+        turns.append({"role": role, "content": text})
 
 
 def training_text(prompt: Prompt, style: Style, chat: ChatFormat, decision: Decision, response: str) -> tuple[str, str]:

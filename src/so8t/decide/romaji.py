@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _ROWS = (
     "- あいうえお k かきくけこ s さしすせそ t たちつてと n なにぬねの h はひふへほ m まみむめも r らりるれろ "
@@ -34,13 +35,37 @@ def _table() -> dict[str, str]:
     return table | _paired(_OTHERS)
 
 
+class _Sounds(dict[str, str]):
+    """Part of a word -> kana: syllables, n and m before a consonant, - as a long vowel; any other letter doubles."""
+
+    def __missing__(self, part: str) -> str:
+        return "っ"
+
+
+def _syllables(table: Iterable[str]) -> str:
+    """A regex for all syllables: consonants that take the same vowels together, which is quickest to try."""
+    vowels: dict[str, str] = {}
+    for syllable in sorted(table):
+        vowels[syllable[:-1]] = vowels.get(syllable[:-1], "") + syllable[-1]
+    groups: dict[str, list[str]] = {}
+    for consonants, following in sorted(vowels.items()):
+        groups.setdefault(following, []).append(consonants)
+    return "|".join(f"{_any_of(starts)}[{following}]" for following, starts in groups.items())
+
+
+def _any_of(starts: list[str]) -> str:
+    letters, others = "".join(s for s in starts if len(s) == 1), [s for s in starts if len(s) > 1]
+    return f"(?:{'|'.join([*others, f'[{letters}]'] if letters else others)})" + "?" * ("" in starts)
+
+
 _KANA = _table()
-_SYLLABLE = "|".join(sorted(_KANA, key=len, reverse=True))
+_SOUNDS = _Sounds(_KANA | {"n": "ん", "n'": "ん", "m": "ん", "-": "ー"})
+_SYLLABLE = _syllables(_KANA)
 _WORD = re.compile(rf"(?:(?:([kstcpgzdbjmrhfw])(?=\1)|t(?=ch))?(?:{_SYLLABLE})|n'|n(?![aiueoy])|m(?=[bp])|-)+", re.I)
 _PART = re.compile(rf"{_SYLLABLE}|n'?|.", re.S)
 _MACRON = str.maketrans(_paired("ā aa ī ii ū uu ē ei ō ou â aa î ii û uu ê ei ô ou"))
 _LATIN_WORD = re.compile(r"[A-Za-z'-]+")
-_GAP = re.compile(r"(?<=[ぁ-ゖー]) +(?=[ぁ-ゖー])")
+_GAP = re.compile(r" (?<=[ぁ-ゖー].) *(?=[ぁ-ゖー])")
 
 
 def romaji_to_hiragana(text: str) -> str:
@@ -48,21 +73,13 @@ def romaji_to_hiragana(text: str) -> str:
     letters = sum(map(len, _LATIN_WORD.findall(text)))
     if letters < _MINIMUM_LETTERS or letters * 2 < len(text):
         return text
-    plain = text.translate(_MACRON)
+    plain = text if text.isascii() else text.translate(_MACRON)
     words = _LATIN_WORD.findall(plain)
-    japanese = sum(len(word) for word in words if _WORD.fullmatch(word))
-    if japanese < _MINIMUM_SHARE * sum(map(len, words)):
+    japanese = {word for word in words if _WORD.fullmatch(word)}
+    if sum(len(word) for word in words if word in japanese) < _MINIMUM_SHARE * sum(map(len, words)):
         return text
-    return _GAP.sub("", _LATIN_WORD.sub(_speak, plain))
+    return _GAP.sub("", _LATIN_WORD.sub(lambda m: _speak(m[0]) if m[0] in japanese else m[0], plain))
 
 
-def _speak(match: re.Match[str]) -> str:
-    word = match.group()
-    return "".join(map(_sound, _PART.findall(word.lower()))) if _WORD.fullmatch(word) else word
-
-
-def _sound(part: str) -> str:
-    """A syllable; n and m before a consonant; - as a long vowel; any other letter doubles the next."""
-    if part in ("n", "n'", "m"):
-        return "ん"
-    return _KANA.get(part) or ("ー" if part == "-" else "っ")
+def _speak(word: str) -> str:
+    return "".join(map(_SOUNDS.__getitem__, _PART.findall(word.lower())))

@@ -35,9 +35,13 @@ class Source:
         found = self.sections.get(header, ())
         return found[index] if index < len(found) else None
 
+    def last_header(self) -> str:
+        """The name of the table that begins last."""
+        return max(((found[-1], name) for name, found in self.sections.items() if found), default=((0, 0), ""))[1]
+
     def line(self, section: tuple[int, int], key: str, value: object = None) -> int:
         """The line of a key in a section, or of one of its values when that stands on a line of its own."""
-        begin, end = section
+        begin, end = section[0], min(section[1], len(self.lines))
         found = begin
         for number in range(begin, end + 1):
             head = _unquoted(self.lines[number - 1].split("=")[0])
@@ -130,8 +134,10 @@ class Table:
         values = self._take(key, list, "array of tables", [])
         if not all(isinstance(value, dict) for value in values):
             self.fail(key, "array of tables expected")
-        source = self.source
-        return [Table(v, source, source.section(key, i) or self.section, f"{key}[{i}].") for i, v in enumerate(values)]
+        source, header = self.source, self.path + key
+        return [
+            Table(v, source, source.section(header, i) or self.section, f"{header}[{i}].") for i, v in enumerate(values)
+        ]
 
 
 def suggestion(word: str, known: Collection[str]) -> str:

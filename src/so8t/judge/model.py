@@ -58,8 +58,13 @@ class ModelJudge:
         ms = (time.perf_counter() - begin) * 1000
         return Opinion("model", best, probabilities, reason=f"{best} {probabilities[best]:.2f}", ms=ms)
 
+    def answer_prompt(self, request: Request, policy: Policy, domain: Domain | None) -> str:
+        """What an allowed request is answered from: what was said before, and the verdict."""
+        asked = self.prompt(request, policy, domain)
+        return answer_prompt(asked, self.style, self.chat, DECISIONS[0], request.history)
+
     async def answer(self, request: Request, policy: Policy, domain: Domain | None, maximum_tokens: int) -> str:
         """The model's answer to a request that was allowed."""
-        prompt = answer_prompt(self.prompt(request, policy, domain), self.style, self.chat, DECISIONS[0])
+        prompt = self.answer_prompt(request, policy, domain)
         made = await self.backend.generate(prompt, maximum_tokens, stop=ENDS)
         return made.text.strip()

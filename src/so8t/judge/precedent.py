@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 import zlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +16,13 @@ from so8t.core.errors import RecordInvalid
 from so8t.core.text import dedup_key, ngrams
 from so8t.core.types import DECISIONS, Decision, Opinion, Request
 from so8t.decide.views import clearest
+from so8t.judge.postings import Postings
 
 # Chosen by leaving one writing pass out at a time (benchmarks/precedents.py), never on calibration or test requests.
 NEIGHBOURS = 9
 NEAREST = 0.05  # least cosine similarity of a case that counts as like
 SHARPNESS = 2.0
+LEAST = 1e-12  # of a product: below is nothing in common
 PRIOR = 0.3  # pseudo-votes of each decision: a case that is only just like another decides nothing
 
 
@@ -44,31 +47,40 @@ class Case:
 
 
 class PrecedentStore:
-    """Cases by character 1-3-grams with inverse document frequency, in an inverted index."""
+    """Cases by character 1-3-grams with inverse document frequency, in an inverted index.
+
+    Frequencies are those of the first cases alone, so that what people decide later, added in whatever order, leaves
+    the likeness of all others as it was measured.
+    """
 
     def __init__(self, cases: Sequence[Case]) -> None:
         self.cases = list(cases)
+        self._rare = math.log(1 + len(self.cases)) + 1
         grams = [_grams(c.query) for c in self.cases]
         frequency = Counter(g for counts in grams for g in counts)
-        self._idf = {g: float(np.log((1 + len(grams)) / (1 + n))) + 1 for g, n in frequency.items()}
-        self._index: dict[int, list[tuple[int, float]]] = defaultdict(list)
-        for number, counts in enumerate(grams):
-            for gram, value in self._vector(counts).items():
-                self._index[gram].append((number, value))
+        self._idf = {g: math.log((1 + len(grams)) / (1 + n)) + 1 for g, n in frequency.items()}
+        self._postings = Postings([self._vector(counts) for counts in grams])
+
+    def add(self, case: Case) -> None:
+        """One more case, from now on; one that is there already by its id is left as it is."""
+        if all(known.id != case.id for known in reversed(self.cases)):
+            self.cases.append(case)
+            self._postings.add(self._vector(_grams(case.query)))
 
     def _vector(self, counts: Mapping[int, int]) -> dict[int, float]:
-        rare = float(np.log(1 + len(self.cases))) + 1
-        values = {g: float(np.sqrt(n)) * self._idf.get(g, rare) for g, n in counts.items()}
-        norm = float(np.sqrt(sum(v * v for v in values.values()))) or 1.0
+        values = {g: math.sqrt(n) * self._idf.get(g, self._rare) for g, n in counts.items()}
+        norm = math.sqrt(sum(v * v for v in values.values())) or 1.0
         return {g: v / norm for g, v in values.items()}
 
     def nearest(self, query: str, count: int | None = None) -> list[tuple[Case, float]]:
         """The NEIGHBOURS (or `count`) most similar cases with their cosine similarity, best first."""
-        scores: dict[int, float] = defaultdict(float)
-        for gram, value in self._vector(_grams(query)).items():
-            for number, other in self._index.get(gram, ()):
-                scores[number] += value * other
-        best = sorted(scores.items(), key=lambda item: (-item[1], item[0]))[: count or NEIGHBOURS]
+        products = self._postings.products(self._vector(_grams(query)))
+        wanted = min(count or NEIGHBOURS, len(products))
+        if not wanted:
+            return []
+        least = np.partition(products, -wanted)[-wanted]
+        near = [(n, float(products[n])) for n in np.flatnonzero(products >= max(least, LEAST)).tolist()]
+        best = sorted(near, key=lambda item: (-item[1], item[0]))[:wanted]
         return [(self.cases[number], score) for number, score in best]
 
     def opinion(self, request: Request) -> Opinion:

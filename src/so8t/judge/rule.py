@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import math
+import re
 import time
-from collections.abc import Iterator, Mapping, Sequence, Set
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from so8t.core.text import sentences
 from so8t.core.types import DECISIONS, Decision, Domain, Opinion, Request
 from so8t.decide.clearance import clearance_opinion
-from so8t.decide.patterns import Pattern, grams
+from so8t.decide.patterns import REACH, Pattern, pieces
 from so8t.decide.policy import CLEARANCE_RULE, UNREADABLE_RULE, Policy, Rule
 from so8t.decide.views import View, views
 
 # Log-odds of a floor: its decision then has a probability of 0.96. Soft rules together stay below it.
 HARD_LOG_ODDS = 4.0
 SOFT_LOG_ODDS = 3.0
-# Texts are searched piece by piece, so that no regex takes more than linear time in the length of a text.
-PIECE = 1000
-OVERLAP = 200
+_END = re.compile(r"[。！？!?\n](?:(?<!\n)[。！？!?]*[」』）)]*)?")  # of a sentence, as core.text.sentences has it
 UNREADABLE_REASON = "読み解けない符号が残っているため、人が確かめます。"
 _VIEW_NAMES = {
     "normal": "表記をそろえた文",
@@ -40,13 +40,15 @@ class Match:
 
 def matched_rules(readings: Sequence[View], policy: Policy, domain: Domain | None = None) -> tuple[Match, ...]:
     """Rules found in any view, each once, in the order of the policy."""
-    found: dict[str, Match] = {}
+    found: dict[int, Match] = {}
+    sentences_seen: dict[str, _Stretch] = {}
     for view in readings:
-        search = _Search(view.text)
-        for rule in policy.candidates(search.grams):
-            if rule.id not in found and rule.concerns(domain) and search.holds(rule):
-                found[rule.id] = Match(rule, view.kind)
-    return tuple(found[rule.id] for rule in policy.rules if rule.id in found)
+        search = _Search(view.text, sentences_seen)
+        for number, places in policy.candidates(view.text).items():
+            rule = policy.rules[number]
+            if number not in found and rule.concerns(domain) and search.holds(rule, places):
+                found[number] = Match(rule, view.kind)
+    return tuple(found[number] for number in sorted(found))
 
 
 def rule_opinion(request: Request, policy: Policy) -> Opinion:
@@ -81,61 +83,54 @@ def _since(began: float) -> float:
 
 
 class _Search:
-    """One view being searched. Rules share word lists, so what was searched once in a stretch is remembered."""
+    """One view being searched; a sentence that an earlier view had as well is not searched again."""
 
-    __slots__ = ("_sentences", "_whole", "grams")
+    __slots__ = ("_bounds", "_seen", "_whole")
 
-    def __init__(self, text: str) -> None:
-        self.grams = grams(text)
-        self._whole = _Stretch(text, self.grams)
-        self._sentences: list[_Stretch] | None = None
+    def __init__(self, text: str, seen: dict[str, _Stretch]) -> None:
+        self._whole = _Stretch(text)
+        self._seen = seen
+        self._bounds: list[int] | None = None
 
-    def holds(self, rule: Rule) -> bool:
-        """Whether all and none of a rule hold in one sentence, or in the text."""
+    def holds(self, rule: Rule, places: Sequence[int]) -> bool:
+        """Whether all and none of a rule hold in the text, or in a sentence at one of the places ([] = in any)."""
         if rule.scope == "text":
             return self._whole.holds(rule)
-        if not all(self._whole.may_hold(pattern) for pattern in rule.all):
-            return False
-        if self._sentences is None:
-            self._sentences = [_Stretch(p, self.grams) for s in sentences(self._whole.text) for p in _pieces(s)]
-        return any(stretch.holds(rule) for stretch in self._sentences)
+        return any(stretch.holds(rule) for sentence in self._at(places) for stretch in self._stretches(sentence))
+
+    def _at(self, places: Sequence[int]) -> Iterable[str]:
+        text = self._whole.text
+        if not places:
+            return sentences(text)
+        if self._bounds is None:
+            self._bounds = [0, *(m.end() for m in _END.finditer(text)), len(text)]
+        bounds = self._bounds
+        numbers = {bisect_right(bounds, place, 0, len(bounds) - 1) for place in places}
+        return [text[bounds[number - 1] : bounds[number]].strip() for number in numbers]
+
+    def _stretches(self, sentence: str) -> Iterator[_Stretch]:
+        for piece in (sentence,) if len(sentence) <= REACH else pieces(sentence):
+            if (stretch := self._seen.get(piece)) is None:
+                stretch = self._seen[piece] = _Stretch(piece)
+            yield stretch
 
 
 class _Stretch:
-    """A stretch of text and which patterns are known to be in it; `present` are the grams of its view."""
+    """A stretch of text. Rules share word lists, so what was searched once is remembered."""
 
-    __slots__ = ("_known", "_lower", "_present", "text")
+    __slots__ = ("_known", "text")
 
-    def __init__(self, text: str, present: Set[str]) -> None:
-        lower = text.lower()
+    def __init__(self, text: str) -> None:
         self.text = text
-        self._lower = lower if len(lower) == len(text) else None
-        self._present = present
         self._known: dict[Pattern, bool] = {}
 
     def holds(self, rule: Rule) -> bool:
         return all(map(self._found, rule.all)) and not any(map(self._found, rule.none))
 
-    def may_hold(self, pattern: Pattern) -> bool:
-        """False only where no part of the stretch can match."""
-        return not pattern.local or pattern.heads is None or self._found(pattern)
-
     def _found(self, pattern: Pattern) -> bool:
         if (known := self._known.get(pattern)) is None:
-            known = self._known[pattern] = self._search(pattern)
+            known = self._known[pattern] = pattern.found(self.text)
         return known
-
-    def _search(self, pattern: Pattern) -> bool:
-        if pattern.heads is None or self._lower is None:
-            return any(map(pattern.found, _pieces(self.text)))
-        return pattern.found_at(self.text, self._lower, pattern.heads & self._present)
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """Overlapping stretches of at most PIECE characters."""
-    yield text[:PIECE]
-    for start in range(PIECE - OVERLAP, len(text) - OVERLAP, PIECE - OVERLAP):
-        yield text[start : start + PIECE]
 
 
 def _probabilities(matches: Sequence[Match], floors: Sequence[Decision]) -> Mapping[Decision, float]:

@@ -11,12 +11,13 @@ from pathlib import Path
 from so8t.ask.backend import Backend
 from so8t.core.errors import BackendError, BundleBroken
 from so8t.core.files import read_json, read_jsonl
-from so8t.core.types import Domain, Opinion, Request, Verdict
+from so8t.core.types import Decision, Domain, Opinion, Request, Verdict
 from so8t.decide.calibrate import Calibration
 from so8t.decide.combine import combine
 from so8t.decide.domain import DomainModel
 from so8t.decide.policy import Policy, parse_policy
 from so8t.decide.prompt import ChatFormat
+from so8t.judge.conversation import whole_opinion
 from so8t.judge.model import ModelJudge
 from so8t.judge.precedent import Case, PrecedentStore
 from so8t.judge.rule import rule_opinion
@@ -30,9 +31,16 @@ POLICY, CALIBRATION, PRECEDENTS, DOMAIN_MODEL, PROMPT = (
 )
 
 
+NOT_ASKED = "規則により確定(問わず)"
+
+
 @dataclass(frozen=True, slots=True)
 class TripleJudge:
-    """Three judges under one policy. `model_seconds` is the model's deadline."""
+    """Three judges under one policy. `model_seconds` is the model's deadline.
+
+    `sparing`: the model is not asked about what a rule already refuses; no verdict changes by that, only the record of
+    what the model would have said.
+    """
 
     policy: Policy
     model: ModelJudge
@@ -41,6 +49,7 @@ class TripleJudge:
     calibration: Calibration
     payload_digest: str = ""
     model_seconds: float = 10.0
+    sparing: bool = False
 
     async def judge(self, request: Request) -> Verdict:
         """Never raises for a broken or late judge: that is an opinion that failed, and the verdict escalates."""
@@ -56,7 +65,9 @@ class TripleJudge:
         self.policy.levels.rank(request.clearance)
         if request.classification is not None:
             self.policy.levels.rank(request.classification)
-        rule = _guarded("rule", lambda: rule_opinion(request, self.policy))
+        rule = _guarded("rule", lambda: whole_opinion(rule_opinion(request, self.policy), request, self.policy))
+        if self.sparing and rule.floor is Decision.DENY:
+            return [rule, *(Opinion(judge, reason=NOT_ASKED) for judge in ("model", "precedent"))]
         precedent = _guarded("precedent", lambda: self.precedents.opinion(request))
         return [rule, await self._model(request, domain), precedent]
 
