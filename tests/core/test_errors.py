@@ -23,6 +23,7 @@ EXIT_CODES = {
     "BackendError": 10,
     "PolicyError": 11,
     "EnvironmentUnfit": 12,
+    "AccessError": 13,
 }
 
 

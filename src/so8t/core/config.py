@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from so8t.core.errors import ConfigKeyUnknown, ConfigUnreadable, ConfigValueInvalid, ProfileUnknown
+from so8t.core.serve_config import ServeConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,14 @@ class CollectConfig:
 
 @dataclass(frozen=True, slots=True)
 class SynthConfig:
-    """How many judged requests are generated beside the written ones (plan 3.2)."""
+    """How many judged requests are generated beside the written ones (plan 3.2).
+
+    own: JSON lines of the company's own labelled requests (build/data/own.py), for training alone.
+    """
 
     samples_per_domain: int = 25_000
     written: bool = True
+    own: tuple[str, ...] = ()
     seed: int = 8
 
 
@@ -319,6 +324,7 @@ class Config:
     prove: ProveConfig = field(default_factory=ProveConfig)
     demo: DemoConfig = field(default_factory=DemoConfig)
     plan: PlanConfig = field(default_factory=PlanConfig)
+    serve: ServeConfig = field(default_factory=ServeConfig)
 
     def section(self, name: str) -> dict[str, Any]:
         """One section as plain JSON values."""

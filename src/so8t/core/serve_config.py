@@ -1,0 +1,139 @@
+"""What `so8t serve` is told: sections [serve.*] of so8t.toml. Safe as it stands: loopback, no upstream but our own.
+
+Paths are relative to the folder the server is started in. A secret is never in this file: it lies in a file of its own
+that is named here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamConfig:
+    """What runs the model (issue 6.11). embedded = our own llama.cpp on the bundle's GGUF.
+
+    addresses: replicas, each a literal http(s)://IP:PORT. key_file: a file that holds the upstream's API key, where it
+    can take one. seconds: for one whole answer.
+    """
+
+    kind: Literal["embedded", "llamacpp", "ollama", "openai"] = "embedded"
+    addresses: tuple[str, ...] = ()
+    model: str = ""
+    key_file: str = ""
+    seconds: float = 120.0
+    slots: int = 2
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class GroupConfig:
+    """What belonging to a group of the company's directory means here (OIDC claim or proxy header)."""
+
+    group: str = ""
+    roles: tuple[Literal["user", "reviewer", "auditor", "admin"], ...] = ("user",)
+    clearance: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OidcConfig:
+    """OpenID Connect (authorisation code with PKCE). issuer "" = off.
+
+    `address` is where the issuer is really reached, a literal https://IP:PORT: the gateway asks no name server. The
+    certificate is checked against the issuer's name, with `ca_file` where the company signs its own.
+    """
+
+    issuer: str = ""
+    address: str = ""
+    client_id: str = ""
+    secret_file: str = ""
+    ca_file: str = ""
+    name_claim: str = "preferred_username"
+    groups_claim: str = "groups"
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyConfig:
+    """A reverse proxy that has identified the user (Windows single sign-on). No addresses = off.
+
+    Only from these literal addresses are the headers believed; from all others they are an error. domains: what may
+    stand as DOMAIN\\user or user@domain; empty = only where the company has a single one, for then any is dropped.
+    """
+
+    addresses: tuple[str, ...] = ()
+    user_header: str = "x-remote-user"
+    groups_header: str = "x-remote-groups"
+    groups_separator: Literal[",", ";", "|"] = ","
+    domains: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityConfig:
+    """Who may speak to the gateway (issue 6.2). `session_*`: of the console's cookie."""
+
+    users: str = "runs/serve/users.db"
+    session_minutes: float = 480.0
+    idle_minutes: float = 30.0
+    attempts: int = 5
+    lock_minutes: float = 15.0
+    requests_per_minute: int = 120
+    groups: tuple[GroupConfig, ...] = ()
+    oidc: OidcConfig = field(default_factory=OidcConfig)
+    proxy: ProxyConfig = field(default_factory=ProxyConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerConfig:
+    """Where the evidence lies (issue 6.6). postgres_file: a file that holds the connection (see docs/operate.md); then
+    `path` is not used. events: where the heads go besides; syslog = the local socket or `syslog` = udp://IP:PORT."""
+
+    path: str = "runs/serve/ledger.db"
+    key: str = "runs/keys/ledger.key"
+    text_key: str = "runs/keys/text.key"
+    postgres_file: str = ""
+    anchor_seconds: float = 1.0
+    events: tuple[Literal["windows", "syslog", "journald", "file"], ...] = ()
+    syslog: str = ""
+    events_file: str = "runs/serve/heads.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyConfig:
+    """Who is told when something waits for a person (issue 6.7). smtp: literal IP:PORT on the LAN, "" = off."""
+
+    file: str = ""
+    smtp: str = ""
+    sender: str = ""
+    recipients: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """certificate "" = plain HTTP, which is refused anywhere but on loopback or behind a named proxy."""
+
+    certificate: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServeConfig:
+    """The gateway. hosts: further names by which browsers reach it (Host header); its own address is always one.
+
+    bundle "" = the newest under runs/. policy "" = the bundle's own.
+    """
+
+    address: str = "127.0.0.1"
+    port: int = 8008
+    hosts: tuple[str, ...] = ()
+    bundle: str = ""
+    policy: str = ""
+    maximum_tokens: int = 512
+    answer_seconds: float = 120.0
+    judge_seconds: float = 10.0
+    concurrent: int = 100
+    tls: TlsConfig = field(default_factory=TlsConfig)
+    upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
+    identity: IdentityConfig = field(default_factory=IdentityConfig)
+    ledger: LedgerConfig = field(default_factory=LedgerConfig)
+    notify: NotifyConfig = field(default_factory=NotifyConfig)
