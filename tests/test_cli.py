@@ -35,7 +35,7 @@ Call = Callable[..., tuple[int, str, str]]
 KEYS = {"id", "decision", "confidence", "probabilities", "opinions", "domain"}
 VERBS = ["run", *STAGES, "decide", "classify", "score", "plan", "doctor", "ledger", "status", "show", "policy"]
 VERBS += ["selftest", "deploy", "calibrate", "compare"]
-VERBS += ["tasks", "consistency"]
+VERBS += ["tasks", "consistency", "serve", "users", "review"]
 
 
 @pytest.fixture
@@ -335,7 +335,8 @@ def test_policy_test(call: Call, tmp_path: Path) -> None:
     ]
     source = write(tmp_path / "cases.jsonl", cases)
     code, out, _ = call("policy", "test", source, "--json")
-    assert code == 0 and json.loads(out) == {"cases": 2, "different": []}
+    found = json.loads(out)
+    assert code == 0 and found["cases"] == 2 and found["different"] == []
     write(source, [*cases, {"query": "献立を考えて", "decision": "DENY"}])
     code, out, _ = call("policy", "test", source, "--json")
     assert code == 1 and json.loads(out)["different"][0]["where"] == f"{source}:3"

@@ -17,7 +17,18 @@ import pytest
 import so8t
 
 PACKAGE = Path(so8t.__file__).parent
-LEDGER = ("so8t.core.ledger", "so8t.core.ledger_format", "so8t.core.ledger_read", "so8t.core.ledger_verify")
+# What of core may use a library besides the standard one, and which.
+LEDGER = {
+    "so8t.core.ledger": {"cryptography"},
+    "so8t.core.ledger_format": {"cryptography"},
+    "so8t.core.ledger_month": {"cryptography"},
+    "so8t.core.ledger_postgres": {"asyncpg"},
+    "so8t.core.ledger_sqlite": {"apsw"},
+    "so8t.core.ledger_verify": {"cryptography"},
+    "so8t.core.ledger_walk": {"cryptography"},
+    "so8t.core.sealing": {"cryptography"},
+    "so8t.core.signing": {"cryptography"},
+}
 TORCH = {"torch", "transformers", "peft", "safetensors", "bitsandbytes"}
 HOUSES = ("build", "prove", "operate")
 TOP = ("cli", "__main__", "pipeline", "commands", "doctor")
@@ -87,8 +98,7 @@ def arrows(module: str, source: str, package: bool = False) -> list[str]:
         elif root in TORCH and own != "build" and module != "so8t.ask.hf":
             bad.append(f"{module}:{line} {name}")
         elif own == "core" and root not in sys.stdlib_module_names:
-            allowed = {"apsw"} if module in LEDGER else set()
-            allowed |= {"cryptography"} if module in (*LEDGER, "so8t.core.signing") else set()
+            allowed = LEDGER.get(module, set())
             if root not in allowed:
                 bad.append(f"{module}:{line} {name}")
     return bad
@@ -211,7 +221,8 @@ PLANTED = [
     ("so8t.core.x", "from so8t.decide.views import views"),
     ("so8t.core.x", "import numpy"),
     ("so8t.core.files", "import apsw"),
-    ("so8t.core.ledger", "import aiohttp"),
+    ("so8t.core.ledger", "import apsw"),
+    ("so8t.core.ledger_sqlite", "import asyncpg"),
     ("so8t.core.types", "from cryptography.hazmat.primitives import hashes"),
     ("so8t.operate.x", "def f():\n    import torch"),
     ("so8t.prove.x", "from transformers import AutoTokenizer"),
@@ -230,7 +241,8 @@ ALLOWED = [
     ("so8t.build.x", "import torch\nfrom so8t.judge.triple import TripleJudge"),
     ("so8t.ask.hf", "import torch"),
     ("so8t.pipeline", "from so8t.operate.demo import run_demo\nfrom so8t.build import steps"),
-    ("so8t.core.ledger", "import apsw\nfrom so8t.core.signing import sign"),
+    ("so8t.core.ledger_sqlite", "import apsw\nfrom so8t.core.errors import LedgerBroken"),
+    ("so8t.core.ledger_postgres", "import asyncpg"),
     ("so8t.judge.x", "from so8t.ask.backend import Backend\nfrom so8t.decide.policy import Policy"),
 ]
 

@@ -69,6 +69,9 @@ def build_parser() -> argparse.ArgumentParser:
     _use_verbs(verbs)
     _calibrate_verb(verbs)
     _deploy_verb(verbs)
+    _serve_verb(verbs)
+    _users_verb(verbs)
+    _review_verb(verbs)
     _measuring_verbs(verbs)
     _look_verbs(verbs)
     return parser
@@ -240,6 +243,23 @@ def _deploy_verb(verbs: Any) -> None:
     _trust_options(deploy)
 
 
+def _serve_verb(verbs: Any) -> None:
+    serve = _verb(
+        verbs,
+        "serve",
+        "社内のサーバーを動かす(OpenAI・Ollama 互換の入口と画面)",
+        "run the office server (OpenAI and Ollama interfaces, console)",
+        "so8t.commands.serve:serve",
+        "serve --bundle runs/tiny/bundle --config so8t.toml",
+    )
+    _config_options(serve)
+    serve.add_argument("--bundle", type=Path, help="バンドル(既定は設定、なければ最新) / bundle, newest by default")
+    serve.add_argument("--policy", default=None, help="方針ファイル(既定はバンドルのもの) / policy file")
+    serve.add_argument("--address", default=None, help="待ち受けるアドレス(既定 127.0.0.1) / address to listen on")
+    serve.add_argument("--port", type=int, default=None, help="番号(既定 8008、0 = 空いている番号) / port, 0 = any")
+    _trust_options(serve)
+
+
 def _measuring_verbs(verbs: Any) -> None:
     """What the answers are worth, and whether like requests are judged alike."""
     tasks = _verb(
@@ -339,14 +359,69 @@ def _look_verbs(verbs: Any) -> None:
     policy = _verb(
         verbs,
         "policy",
-        "方針ファイルを事例で試す",
-        "test a policy file on cases",
-        "so8t.commands.use:policy",
-        "policy test cases.jsonl",
+        "方針ファイルを調べ、事例で試し、比べる",
+        "check, test and compare policy files",
+        "so8t.commands.policy:policy",
+        "policy test cases.jsonl --policy finance",
     )
-    policy.add_argument("action", choices=("test",))
-    policy.add_argument("cases", type=Path)
+    policy.add_argument("action", choices=("test", "measure", "check", "diff", "list"))
+    policy.add_argument("files", nargs="*", help="事例(test, measure)か方針(check, diff) / cases or policies")
     policy.add_argument("--policy", default="demo", help="方針の名前かパス / name or path")
+    policy.add_argument("--domain", default="", help="この分野の依頼だけ(measure) / requests of one domain")
+
+
+def _review_verb(verbs: Any) -> None:
+    review = _verb(
+        verbs,
+        "review",
+        "人へ回した依頼を見る・決める・学習用に書き出す",
+        "see and decide what was handed over; export decisions for training",
+        "so8t.commands.review:review",
+        "review list --key-file reviewer.key",
+    )
+    review.epilog = f"{review.epilog}\n  so8t review approve 12 --comment 一般論 --key-file reviewer.key"
+    review.epilog += "\n  so8t review export --out reviewed.jsonl"
+    review.add_argument("action", choices=("list", "show", "approve", "reject", "export"))
+    review.add_argument("seq", nargs="?", type=int, metavar="NUMBER", help="台帳の番号 / number in the ledger")
+    review.add_argument("--server", default="", help="http://127.0.0.1:8008")
+    review.add_argument("--key-file", type=Path, help="担当者の API キーのファイル / a reviewer's API key")
+    review.add_argument("--comment", default="", help="記録に残す理由 / why, for the record")
+    review.add_argument("--answer", default="", help="approve: モデルの代わりの答え / in place of the model's answer")
+    review.add_argument("--out", type=Path, default=Path("reviewed.jsonl"), help="export: 書き先 / where to")
+    review.add_argument("--ledger", type=Path, help="export: 台帳(既定は設定) / ledger, as configured")
+    review.add_argument("--text-key", type=Path, help="export: 本文の鍵(既定は設定) / text key, as configured")
+    review.add_argument("--config", type=Path, help="so8t.toml")
+
+
+def _users_verb(verbs: Any) -> None:
+    users = _verb(
+        verbs,
+        "users",
+        "利用者、API キー、セッション(サーバの機械で)",
+        "accounts, API keys and sessions, on the server's machine",
+        "so8t.commands.users:users",
+        "users add yamada --role admin",
+    )
+    users.epilog = f"{users.epilog}\n  so8t users key yamada --label batch --days 90"
+    users.add_argument(
+        "action", choices=("list", "add", "change", "disable", "enable", "password", "key", "revoke", "sessions")
+    )
+    users.add_argument("name", nargs="?", default="", help="名前、revoke ではキーの番号 / name, or the key's id")
+    users.add_argument(
+        "--role", action="append", default=[], choices=("user", "reviewer", "auditor", "admin"),
+        help="役割(何度でも、既定 user) / role, repeatable",
+    )  # fmt: skip
+    users.add_argument("--clearance", default="", help="区分(既定は方針のもの) / level, the policy's by default")
+    users.add_argument("--display", help="表示名 / name to show")
+    users.add_argument("--group", action="append", metavar="G", help="組(何度でも) / group, repeatable")
+    users.add_argument("--password-file", type=Path, metavar="F", help="一行目がパスワード / its first line")
+    users.add_argument("--no-password", action="store_true", help="add: シングルサインオンかプログラム / none")
+    users.add_argument("--label", default="", help="key: 用途 / what it is for")
+    users.add_argument("--days", type=float, default=365.0, help="key: 有効な日数(0 = 無期限) / days, 0 = no end")
+    users.add_argument("--end", action="store_true", help="sessions: すべて終わらせる / log out everywhere")
+    users.add_argument("--db", type=Path, metavar="PATH", help="利用者台帳(既定は設定) / accounts, as configured")
+    users.add_argument("--policy", default="", help="区分を読む方針 / policy that names the levels")
+    users.add_argument("--config", type=Path, help="so8t.toml")
 
 
 def _plan_options(parser: argparse.ArgumentParser) -> None:

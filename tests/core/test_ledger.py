@@ -28,15 +28,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from so8t.core import ledger as ledger_module
-from so8t.core.errors import LedgerBroken, LedgerUnavailable, RecordInvalid, SourceMissing
+from so8t.core.errors import LedgerBroken, LedgerError, LedgerUnavailable, RecordInvalid, SourceMissing
 from so8t.core.ledger import Ledger, write_anchor
 from so8t.core.ledger_format import Anchor, Entry, genesis
-from so8t.core.ledger_read import count_by_decision, export, tail, texts_of
-from so8t.core.ledger_verify import Report, verify
+from so8t.core.ledger_read import LedgerReader, count_by_decision, export, tail
+from so8t.core.ledger_report import Report
+from so8t.core.ledger_sqlite import SCHEMA
+from so8t.core.ledger_verify import verify
+from so8t.core.sealing import TextKey, TextKeyWrong
 from so8t.core.types import Decision, canonical_json
 
 KEY = Ed25519PrivateKey.generate()
 PUBLIC = KEY.public_key()
+TEXTS = TextKey.generate()
 DECISIONS = ("ALLOW", "ESCALATE", "DENY")
 posix = pytest.mark.skipif(os.name == "nt", reason="signals and file size limits are POSIX")
 
@@ -54,7 +58,7 @@ def body(i: int) -> dict[str, Any]:
 def build(folder: Path, n: int = 20, key: Ed25519PrivateKey = KEY) -> Path:
     """A closed ledger of n decisions, each its own commit (seq 2..n+1; seq 1 is "open"); seq 5 and 6 have texts."""
     path = folder / "ledger.db"
-    with Ledger(path, key) as ledger:
+    with Ledger(path, key, TEXTS) as ledger:
         for i in range(n):
             texts = {"request": f"質問 {i}", "answer": f"回答 {i}"} if i in (3, 4) else None
             ledger.append_sync("decision", body(i), text=texts)
@@ -103,7 +107,11 @@ def redo_chain(path: Path) -> None:
 
 
 def check(path: Path, **more: Any) -> Report:
-    return verify(path, public_key=PUBLIC, **more)
+    return verify(path, public_key=PUBLIC, text_key=TEXTS, **more)
+
+
+def texts_of(path: Path, seq: int) -> dict[str, str]:
+    return LedgerReader(path, TEXTS).texts(seq)
 
 
 def kinds(report: Report) -> set[str]:
@@ -130,7 +138,7 @@ def test_body_is_canonical_and_holds_the_fields(path: Path) -> None:
 
 
 def test_reopen_goes_on(path: Path) -> None:
-    with Ledger(path, KEY) as ledger:
+    with Ledger(path, KEY, TEXTS) as ledger:
         entry = ledger.append_sync("review", {"actor": "鈴木", "approved": True})
         assert ledger.head.head == entry.head
     assert entry.seq == 22 and check(path).ok and check(path).entries == 22
@@ -144,7 +152,7 @@ def test_group_commit(tmp_path: Path) -> None:
         time.sleep(0.002)
         write_anchor(file, anchor, sync=sync)
 
-    with Ledger(tmp_path / "ledger.db", KEY, write_anchor=slow_anchor) as ledger:
+    with Ledger(tmp_path / "ledger.db", KEY, TEXTS, write_anchor=slow_anchor) as ledger:
         got: list[Entry] = []
 
         def work() -> None:
@@ -168,14 +176,14 @@ def test_asyncio_waiter_and_cancel(tmp_path: Path) -> None:
         hung_up.cancel()
         return await asyncio.wrap_future(ledger.append("decision", body(1)))
 
-    with Ledger(tmp_path / "ledger.db", KEY) as ledger:
+    with Ledger(tmp_path / "ledger.db", KEY, TEXTS) as ledger:
         assert asyncio.run(ask(ledger)).seq == 3
 
 
 def test_clock_set_back(tmp_path: Path) -> None:
     start = datetime(2026, 4, 1, 9, tzinfo=timezone(timedelta(hours=9)))
     times = iter([start, start, start - timedelta(days=1), start])
-    with Ledger(tmp_path / "ledger.db", KEY, clock=lambda: next(times)) as ledger:
+    with Ledger(tmp_path / "ledger.db", KEY, TEXTS, clock=lambda: next(times)) as ledger:
         first, second = (ledger.append_sync("note", {}) for _ in range(2))
     assert first.time == "2026-03-31T00:00:00.000000+00:00" and second.time > first.time
     assert check(tmp_path / "ledger.db").ok
@@ -195,7 +203,7 @@ def test_clock_set_back(tmp_path: Path) -> None:
     ],
 )
 def test_bad_record_harms_nobody_else(tmp_path: Path, kind: str, fields: dict[str, Any], text: Any) -> None:
-    with Ledger(tmp_path / "ledger.db", KEY) as ledger:
+    with Ledger(tmp_path / "ledger.db", KEY, TEXTS) as ledger:
         with pytest.raises(RecordInvalid):
             ledger.append(kind, fields, text=text)
         assert ledger.append_sync("decision", {"decision": Decision.DENY}).seq == 2
@@ -203,13 +211,13 @@ def test_bad_record_harms_nobody_else(tmp_path: Path, kind: str, fields: dict[st
 
 
 def test_callers_fields_cannot_pose_as_the_ledgers(tmp_path: Path) -> None:
-    with Ledger(tmp_path / "ledger.db", KEY) as ledger:
+    with Ledger(tmp_path / "ledger.db", KEY, TEXTS) as ledger:
         ledger.append_sync("note", {"seq": 99, "time": "never", "signed": "x", "data": {}, "decision": None})
     assert check(tmp_path / "ledger.db").ok
 
 
 def test_append_after_close_is_refused(path: Path) -> None:
-    ledger = Ledger(path, KEY)
+    ledger = Ledger(path, KEY, TEXTS)
     waiting = [ledger.append("note", {"i": i}) for i in range(50)]
     ledger.close()
     ledger.close()
@@ -220,14 +228,14 @@ def test_append_after_close_is_refused(path: Path) -> None:
 
 def test_too_many_waiting(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_module, "MAX_WAITING", 0)
-    with Ledger(path, KEY) as ledger, pytest.raises(LedgerUnavailable, match="wait"):
+    with Ledger(path, KEY, TEXTS) as ledger, pytest.raises(LedgerUnavailable, match="wait"):
         ledger.append("note", {})
 
 
 def test_second_writer_is_refused(path: Path) -> None:
-    with Ledger(path, KEY), pytest.raises(LedgerUnavailable, match="another process"):
-        Ledger(path, KEY)
-    Ledger(path, KEY).close()
+    with Ledger(path, KEY, TEXTS), pytest.raises(LedgerUnavailable, match="another process"):
+        Ledger(path, KEY, TEXTS)
+    Ledger(path, KEY, TEXTS).close()
 
 
 # -- tampering ------------------------------------------------------------------------------------------------------
@@ -255,12 +263,15 @@ EDITS = {
                       "FROM entries WHERE seq = 10", 0, "order"),
     "insert_end": ("INSERT INTO entries SELECT 22,time,kind,decision,request_id,actor,body,prev,hash,signature "
                    "FROM entries WHERE seq = 10", 22, "unanchored"),
-    "text": ("UPDATE texts SET text = '別の質問' WHERE seq = 5 AND name = 'request'", 5, "text"),
-    "text_not_utf8": ("UPDATE texts SET text = CAST(x'ff' AS TEXT) WHERE seq = 6", 6, "text"),
-    "salt": ("UPDATE texts SET salt = flip(salt) WHERE seq = 5", 5, "text"),
+    "text": ("UPDATE texts SET sealed = flip(sealed) WHERE seq = 5 AND name = 'request'", 5, "text"),
+    "text_type": ("UPDATE texts SET sealed = 'plain' WHERE seq = 6", 6, "text"),
+    "text_short": ("UPDATE texts SET sealed = x'00' WHERE seq = 6", 6, "text"),
+    "text_moved": ("UPDATE texts SET sealed = (SELECT sealed FROM texts WHERE seq = 6 AND name = 'request') "
+                   "WHERE seq = 5 AND name = 'request'", 5, "text"),
+    "text_name": ("UPDATE texts SET name = CAST(x'ff' AS TEXT) WHERE seq = 6 AND name = 'answer'", 6, "text"),
     "text_deleted": ("DELETE FROM texts WHERE seq = 5 AND name = 'answer'", 5, "text_missing"),
-    "text_added": ("INSERT INTO texts VALUES(7, 'request', x'00', 'x')", 7, "text"),
-    "text_of_nobody": ("INSERT INTO texts VALUES(90, 'request', x'00', 'x')", 90, "text"),
+    "text_added": ("INSERT INTO texts VALUES(7, 'request', x'00')", 7, "text"),
+    "text_of_nobody": ("INSERT INTO texts VALUES(90, 'request', x'00')", 90, "text"),
     "trigger": ("CREATE TRIGGER t AFTER INSERT ON entries BEGIN DELETE FROM entries; END", 1, "schema"),
     "view": ("DROP VIEW decision_log", 1, "schema"),
     "table": ("DROP TABLE entries", 1, "not_a_ledger"),
@@ -274,7 +285,7 @@ def test_edit_is_found(path: Path, name: str) -> None:
     report = check(path)
     assert not report.ok and report.first_bad == seq and kind in kinds(report)
     with pytest.raises(LedgerBroken):
-        Ledger(path, KEY)
+        Ledger(path, KEY, TEXTS)
 
 
 @pytest.mark.parametrize("column", ["body", "hash", "prev"])
@@ -284,7 +295,7 @@ def test_flip_inside_a_group_commit_is_named(tmp_path: Path, column: str) -> Non
         write_anchor(file, anchor, sync=sync)
 
     path = tmp_path / "ledger.db"
-    with Ledger(path, KEY, write_anchor=slow) as ledger:
+    with Ledger(path, KEY, TEXTS, write_anchor=slow) as ledger:
         for future in [ledger.append("decision", body(i)) for i in range(12)]:
             future.result()
     good = path.read_bytes()
@@ -333,7 +344,7 @@ def test_rolled_back_to_an_older_copy(path: Path, tmp_path: Path) -> None:
     old.mkdir()
     for name in ("ledger.db", "ledger.anchor"):
         shutil.copy(tmp_path / name, old / name)
-    with Ledger(path, KEY) as ledger:
+    with Ledger(path, KEY, TEXTS) as ledger:
         outside = ledger.append_sync("note", {})
     shutil.copy(old / "ledger.db", path)
     report = check(path)
@@ -392,7 +403,7 @@ def test_bad_anchor(path: Path, name: str) -> None:
     report = check(path)
     assert not report.ok and report.first_bad == 1 and kinds(report) == {kind}
     with pytest.raises(LedgerBroken):
-        Ledger(path, KEY)
+        Ledger(path, KEY, TEXTS)
 
 
 def test_anchor_for_another_seq_is_seen_without_the_key(path: Path) -> None:
@@ -402,17 +413,17 @@ def test_anchor_for_another_seq_is_seen_without_the_key(path: Path) -> None:
 
 def test_other_key_cannot_open(path: Path) -> None:
     with pytest.raises(LedgerBroken, match="not signed by this key"):
-        Ledger(path, Ed25519PrivateKey.generate())
+        Ledger(path, Ed25519PrivateKey.generate(), TEXTS)
 
 
 def test_unanchored_entries_are_named_then_adopted_with_a_note(path: Path, tmp_path: Path) -> None:
     old = path.with_suffix(".anchor").read_bytes()
-    with Ledger(path, KEY) as ledger:
+    with Ledger(path, KEY, TEXTS) as ledger:
         ledger.append_sync("note", {"left": "by a crash"})
     path.with_suffix(".anchor").write_bytes(old)
     report = check(path)
     assert report.first_bad == 22 and kinds(report) == {"unanchored"}
-    Ledger(path, KEY).close()
+    Ledger(path, KEY, TEXTS).close()
     assert check(path).ok and check(path).entries == 23
     assert tail(path, 1)[0]["data"] == {"event": "recovered after a crash", "from": 22, "to": 22}
 
@@ -429,11 +440,11 @@ def test_forged_entries_after_the_anchor_are_not_adopted(path: Path) -> None:
     db.close()
     assert kinds(check(path)) == {"unanchored", "signature"}
     with pytest.raises(LedgerBroken, match="signature"):
-        Ledger(path, KEY)
+        Ledger(path, KEY, TEXTS)
 
 
 def test_writing_beside_a_running_gateway_is_noticed(path: Path) -> None:
-    ledger = Ledger(path, KEY)
+    ledger = Ledger(path, KEY, TEXTS)
     change(path, "DELETE FROM entries WHERE seq = 21")
     with pytest.raises(LedgerBroken, match="someone else"):
         ledger.append_sync("note", {})
@@ -441,7 +452,7 @@ def test_writing_beside_a_running_gateway_is_noticed(path: Path) -> None:
 
 
 def test_anchor_deleted_while_running(path: Path) -> None:
-    ledger = Ledger(path, KEY)
+    ledger = Ledger(path, KEY, TEXTS)
     path.with_suffix(".anchor").unlink()
     with pytest.raises(LedgerUnavailable):
         ledger.append_sync("note", {})
@@ -456,11 +467,11 @@ def test_files_that_are_no_ledger(tmp_path: Path) -> None:
         report = check(path)
         assert not report.ok and report.first_bad == 1 and kinds(report) <= {"not_a_ledger", "unreadable", "cut"}
         with pytest.raises(LedgerBroken):
-            Ledger(path, KEY)
+            Ledger(path, KEY, TEXTS)
     path.unlink()
     assert kinds(check(path)) == {"missing_file"} and not path.exists()
     with pytest.raises(LedgerBroken):
-        Ledger(path, KEY)
+        Ledger(path, KEY, TEXTS)
     with pytest.raises(SourceMissing):
         tail(path, 1)
 
@@ -482,7 +493,7 @@ def test_verify_changes_nothing_and_reads_the_log_of_a_killed_writer(path: Path,
     """A copy taken while the ledger is open: database, log, anchor, no shared index."""
     evidence = tmp_path / "evidence"
     evidence.mkdir()
-    with Ledger(path, KEY) as ledger:
+    with Ledger(path, KEY, TEXTS) as ledger:
         ledger.append_sync("note", {"only": "in the log"})
         assert check(path).ok, "beside the writer"
         for name in ("ledger.db", "ledger.db-wal", "ledger.anchor"):
@@ -496,7 +507,7 @@ def test_verify_changes_nothing_and_reads_the_log_of_a_killed_writer(path: Path,
 
 
 def test_verify_while_the_ledger_is_written(path: Path) -> None:
-    with Ledger(path, KEY) as ledger:
+    with Ledger(path, KEY, TEXTS) as ledger:
         stop = threading.Event()
 
         def write() -> None:
@@ -514,12 +525,102 @@ def test_verify_while_the_ledger_is_written(path: Path) -> None:
     assert check(path).ok
 
 
+# -- texts at rest --------------------------------------------------------------------------------------------------
+
+
+def test_no_text_lies_in_the_clear(path: Path) -> None:
+    with Ledger(path, KEY, TEXTS) as ledger:
+        ledger.append_sync("note", {}, text={"request": "見えてはならない"})
+        stored = b"".join(f.read_bytes() for f in path.parent.iterdir())
+    assert "見えてはならない".encode() not in stored + path.read_bytes() and "質問".encode() not in stored
+
+
+def test_without_the_text_key_texts_are_counted_not_opened(path: Path) -> None:
+    report = verify(path, public_key=PUBLIC)
+    assert report.ok and (report.texts, report.unopened) == (4, 4)
+    assert (check(path).texts, check(path).unopened) == (4, 0)
+    change(path, "UPDATE texts SET sealed = flip(sealed) WHERE seq = 5 AND name = 'request'")
+    assert verify(path, public_key=PUBLIC).ok, "nothing is claimed about what was not looked into"
+    change(path, "UPDATE texts SET name = 'other' WHERE seq = 6 AND name = 'request'")
+    report = verify(path, public_key=PUBLIC)
+    assert report.first_bad == 6 and kinds(report) == {"text", "text_missing"}
+
+
+def test_a_wrong_text_key_is_no_tampering(path: Path) -> None:
+    other = TextKey.generate()
+    with pytest.raises(TextKeyWrong):
+        verify(path, public_key=PUBLIC, text_key=other)
+    with pytest.raises(TextKeyWrong):
+        Ledger(path, KEY, other)
+    change(path, "UPDATE entries SET body = CAST(replace(body, ?, ?) AS BLOB) WHERE seq = 1", TEXTS.id, other.id)
+    report = verify(path, public_key=PUBLIC, text_key=other)
+    assert report.first_bad == 1 and "hash" in kinds(report)
+
+
+def test_the_older_format_is_refused_clearly(path: Path) -> None:
+    change(path, "DROP TABLE texts")
+    change(path, "CREATE TABLE texts(seq INTEGER, name TEXT, salt BLOB, text TEXT, PRIMARY KEY(seq, name))")
+    for call in (lambda: Ledger(path, KEY, TEXTS), lambda: check(path), lambda: tail(path, 1)):
+        with pytest.raises(LedgerError, match="so8t ledger 1") as caught:
+            call()
+        assert not isinstance(caught.value, LedgerBroken)
+
+
+# -- the plan's tables, and searching -------------------------------------------------------------------------------
+
+CONTRACT = {
+    "role": "医療情報アシスタント", "scope": "カルテ管理支援", "limitations": ["診断は医師のみ", "処方は医師のみ"],
+    "escalation_policy": "医師に確認",
+}  # fmt: skip
+POLICY = {
+    "event": "loaded", "policy_digest": "ab" * 32, "policy_version": "2026.10",
+    "policy_state": {"org_name": "○○銀行", "classification_levels": ["公開", "行内限定"], "strict": True},
+    "identity_contracts": {"medical": CONTRACT, "finance": {"role": "窓口"}},
+}  # fmt: skip
+
+
+def test_the_plans_tables_are_views(path: Path) -> None:
+    with Ledger(path, KEY, TEXTS) as ledger:
+        ledger.append_sync("policy", POLICY | {"actor": "管理者"})
+        ledger.append_sync("access", {"event": "login", "actor": "佐藤"})
+    assert check(path).ok
+    db = sqlite3.connect(path)
+    row = db.execute("SELECT * FROM identity_contract WHERE domain = 'medical'").fetchone()
+    assert row[0] == 22 and row[2:6] == ("ab" * 32, "2026.10", "medical", "医療情報アシスタント")
+    assert json.loads(row[7]) == CONTRACT["limitations"] and row[8] == "医師に確認"
+    assert db.execute("SELECT count(*), count(scope) FROM identity_contract").fetchone() == (2, 1)
+    rows = db.execute("SELECT event, policy_version, name, value FROM policy_state ORDER BY name").fetchall()
+    assert rows[1] == ("loaded", "2026.10", "org_name", "○○銀行") and len(rows) == 3
+    log = db.execute("SELECT seq, kind, actor, event, hash FROM audit_log WHERE seq > 20 ORDER BY seq").fetchall()
+    assert [r[:4] for r in log] == [
+        (21, "decision", "佐藤", "ESCALATE"), (22, "policy", "管理者", "loaded"), (23, "access", "佐藤", "login"),
+    ]  # fmt: skip
+    assert log[2][4] == check(path).head
+    db.close()
+
+
+def test_an_index_that_hides_an_entry_is_found(path: Path) -> None:
+    """The chain is whole, but a search by actor would not find entry 10."""
+    change(path, "DROP INDEX entries_actor")
+    change(path, "CREATE INDEX entries_actor ON entries(actor) WHERE seq <> 10")
+    db = apsw.Connection(str(path))
+    db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 0)
+    db.execute("PRAGMA writable_schema = ON")
+    db.execute("UPDATE sqlite_schema SET sql = ? WHERE name = 'entries_actor'", (SCHEMA["entries_actor"],))
+    db.close()
+    assert 10 not in [e.seq for e in LedgerReader(path, TEXTS).entries(actor="佐藤")]
+    report = check(path)
+    assert kinds(report) == {"index"} and not report.ok
+
+
 # -- erasing --------------------------------------------------------------------------------------------------------
 
 
 def test_erase_keeps_the_chain(path: Path) -> None:
     assert texts_of(path, 5) == {"request": "質問 3", "answer": "回答 3"}
-    with Ledger(path, KEY) as ledger:
+    query = "SELECT sealed FROM texts WHERE name = 'request' ORDER BY seq"
+    sealed = [row[0] for row in sqlite3.connect(path).execute(query)]
+    with Ledger(path, KEY, TEXTS) as ledger:
         entry = ledger.erase(5, "本人の請求", actor="監査").result()
         with pytest.raises(RecordInvalid, match="no text"):
             ledger.erase(5, "again").result()
@@ -528,27 +629,30 @@ def test_erase_keeps_the_chain(path: Path) -> None:
     report = check(path)
     assert report.ok and report.erased == 2 and entry.seq == 22 and report.entries == 22
     assert texts_of(path, 5) == {} and texts_of(path, 6) != {}
-    assert "質問 3".encode() not in path.read_bytes() and "質問 4".encode() in path.read_bytes()
+    assert sealed[0] not in path.read_bytes() and sealed[1] in path.read_bytes()
     assert tail(path, 1)[0]["data"] == {"event": "erased", "seq": 5, "reason": "本人の請求"}
 
 
 def test_erased_text_leaves_the_log_too(path: Path) -> None:
-    with Ledger(path, KEY, anchor_seconds=0.05) as ledger:
+    with Ledger(path, KEY, TEXTS, anchor_seconds=0.05) as ledger:
         ledger.append_sync("note", {}, text={"request": "消すべき文"})
+        db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        sealed = db.execute("SELECT sealed FROM texts WHERE seq = 22").get
+        db.close()
         ledger.erase(22, "請求").result()
         wal = path.with_name("ledger.db-wal")
         end = time.monotonic() + 5
-        while "消すべき文".encode() in wal.read_bytes() and time.monotonic() < end:
+        while sealed in wal.read_bytes() and time.monotonic() < end:
             time.sleep(0.02)
-        assert "消すべき文".encode() not in wal.read_bytes() + path.read_bytes()
+        assert sealed not in wal.read_bytes() + path.read_bytes()
 
 
 def test_erased_text_put_back_is_found(path: Path) -> None:
     rows = sqlite3.connect(path).execute("SELECT * FROM texts WHERE seq = 5").fetchall()
-    with Ledger(path, KEY) as ledger:
+    with Ledger(path, KEY, TEXTS) as ledger:
         ledger.erase(5, "請求").result()
     for row in rows:
-        change(path, "INSERT INTO texts VALUES(?,?,?,?)", *row)
+        change(path, "INSERT INTO texts VALUES(?,?,?)", *row)
     assert kinds(check(path)) == {"text_kept"} and check(path).first_bad == 5
 
 
@@ -556,7 +660,7 @@ def test_erased_text_put_back_is_found(path: Path) -> None:
 
 
 def test_locked_database_fails_closed_and_recovers(path: Path) -> None:
-    with Ledger(path, KEY, busy_ms=50) as ledger:
+    with Ledger(path, KEY, TEXTS, busy_ms=50) as ledger:
         other = apsw.Connection(str(path))
         other.execute("BEGIN IMMEDIATE")
         waiting = [ledger.append("note", {"i": i}) for i in range(5)]
@@ -577,7 +681,7 @@ def test_anchor_that_cannot_be_written_answers_nobody(path: Path) -> None:
             raise OSError(28, "No space left on device")
         write_anchor(file, anchor, sync=sync)
 
-    with Ledger(path, KEY, write_anchor=failing) as ledger:
+    with Ledger(path, KEY, TEXTS, write_anchor=failing) as ledger:
         full.set()
         for _ in range(3):
             with pytest.raises(LedgerUnavailable, match="No space"):
@@ -597,7 +701,7 @@ def test_strict_anchor_is_synced_before_anyone_is_told(path: Path) -> None:
         synced.append(sync)
         write_anchor(file, anchor, sync=sync)
 
-    with Ledger(path, KEY, write_anchor=spy, anchor_seconds=0) as ledger:
+    with Ledger(path, KEY, TEXTS, write_anchor=spy, anchor_seconds=0) as ledger:
         ledger.append_sync("note", {})
         assert synced == [True]
 
@@ -606,15 +710,16 @@ def child(path: Path, script: str) -> subprocess.Popen[str]:
     """Another process with the ledger open as `ledger`."""
     head = (
         "import sys, base64\nfrom pathlib import Path\nfrom so8t.core.ledger import Ledger\n"
-        "from so8t.core.errors import LedgerUnavailable\n"
+        "from so8t.core.errors import LedgerUnavailable\nfrom so8t.core.sealing import TextKey\n"
         "from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey\n"
         "key = Ed25519PrivateKey.from_private_bytes(base64.b64decode(sys.argv[2]))\n"
-        "ledger = Ledger(Path(sys.argv[1]), key, busy_ms=100)\n"
+        "texts = TextKey(base64.b64decode(sys.argv[3]))\n"
+        "ledger = Ledger(Path(sys.argv[1]), key, texts, busy_ms=100)\n"
     )
     secret = base64.b64encode(KEY.private_bytes_raw()).decode()
     source = str(Path(ledger_module.__file__).parents[2])
     return subprocess.Popen(
-        [sys.executable, "-c", head + script, str(path), secret],
+        [sys.executable, "-c", head + script, str(path), secret, TEXTS.encode()],
         stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": source},
     )  # fmt: skip
 
@@ -641,7 +746,7 @@ def test_killed_in_the_middle_loses_nothing_acknowledged(tmp_path: Path) -> None
         process.wait()
         process.stdout.close()
         told |= {int(seq): head for seq, head in (line.split() for line in lines if line.endswith("\n"))}
-    Ledger(path, KEY).close()
+    Ledger(path, KEY, TEXTS).close()
     assert check(path).ok
     kept = {e["seq"]: e["hash"] for e in tail(path, 1_000_000)}
     assert len(told) > 20 and told.items() <= kept.items()
@@ -675,11 +780,11 @@ def test_second_process_is_refused(path: Path) -> None:
     process = child(path, "print('open', flush=True); sys.stdin.read()")
     assert process.stdout is not None and process.stdout.readline() == "open\n"
     with pytest.raises(LedgerUnavailable, match="another process"):
-        Ledger(path, KEY)
+        Ledger(path, KEY, TEXTS)
     process.kill()
     process.wait()
     process.stdout.close()
-    Ledger(path, KEY).close()
+    Ledger(path, KEY, TEXTS).close()
 
 
 @pytest.mark.parametrize("left", ["anchor only", "empty database"])
@@ -690,13 +795,13 @@ def test_crash_while_being_created(tmp_path: Path, left: str) -> None:
     path.with_suffix(".anchor").write_bytes(anchor.to_bytes())
     if left == "empty database":
         path.touch()
-    with Ledger(path, KEY) as ledger:
+    with Ledger(path, KEY, TEXTS) as ledger:
         ledger.append_sync("note", {})
     assert check(path).ok and check(path).ledger_id == start
 
 
 def test_failure_reaches_every_waiter(path: Path) -> None:
-    with Ledger(path, KEY, clock=lambda: 1 // 0) as ledger:  # type: ignore[arg-type,return-value]
+    with Ledger(path, KEY, TEXTS, clock=lambda: 1 // 0) as ledger:  # type: ignore[arg-type,return-value]
         waiting: list[Future[Entry]] = [ledger.append("note", {}) for _ in range(10)]
         assert all(isinstance(f.exception(), LedgerUnavailable) for f in waiting)
     assert check(path).ok
@@ -740,7 +845,7 @@ def test_anything_verifies_and_any_flipped_byte_is_found(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, entries: list[tuple[Any, Any]]
 ) -> None:
     path = tmp_path_factory.mktemp("any") / "ledger.db"
-    with Ledger(path, KEY) as ledger:
+    with Ledger(path, KEY, TEXTS) as ledger:
         for future in [ledger.append("decision", fields, text=text) for fields, text in entries]:
             future.result()
     assert check(path).ok

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from so8t.core import signing
 from so8t.core.files import read_json
-from so8t.core.ledger import verify
 from so8t.core.ledger_read import count_by_decision, tail
+from so8t.core.ledger_verify import verify
 from so8t.core.types import DECISIONS, Decision
 from so8t.operate.demo import demo_requests
 

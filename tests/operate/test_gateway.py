@@ -16,19 +16,23 @@ import pytest
 from so8t.ask.backend import FakeBackend, Generation
 from so8t.core import signing
 from so8t.core.errors import BackendDown, LedgerUnavailable, LevelUnknown, RecordInvalid
-from so8t.core.ledger import Ledger, verify
+from so8t.core.ledger import Ledger
 from so8t.core.ledger_format import Entry
-from so8t.core.ledger_read import tail, texts_of
+from so8t.core.ledger_read import LedgerReader, tail
+from so8t.core.ledger_verify import verify
 from so8t.core.packaged import policy_text
+from so8t.core.sealing import TextKey
 from so8t.core.types import DECISIONS, Decision, Domain, Reply, Request
 from so8t.decide.calibrate import Calibration
 from so8t.decide.domain import BUCKETS, DomainModel
-from so8t.decide.policy import parse_policy
+from so8t.decide.policy import Policy, parse_policy
 from so8t.decide.prompt import ChatFormat
 from so8t.judge.model import ModelJudge
 from so8t.judge.precedent import PrecedentStore
 from so8t.judge.triple import TripleJudge
-from so8t.operate.gateway import MAX_QUERY, Gateway, objection
+from so8t.operate.answer_check import AnswerCheck
+from so8t.operate.answering import Answering
+from so8t.operate.gateway import MAX_QUERY, Gateway
 
 A, E, D = DECISIONS
 POLICY = parse_policy(*policy_text("demo"))
@@ -61,7 +65,7 @@ ENTRY = Entry(7, "t", "decision", b"\x01" * 32)
 def gateway(ledger: Any, decision: Decision = A, backend: FakeBackend | None = None) -> Gateway:
     backend = backend or FakeBackend({"": SCORES[decision]}, answer="三行にまとめました。")
     model = ModelJudge(backend, CHAT, "compact", 1.0)
-    return Gateway(TripleJudge(POLICY, model, PrecedentStore([]), ANY, Calibration()), ledger)
+    return Gateway(TripleJudge(POLICY, model, PrecedentStore([]), ANY, Calibration()), ledger, Answering(backend))
 
 
 def asked(
@@ -161,6 +165,10 @@ def test_erasable_texts_are_not_in_the_body() -> None:
     assert [o["judge"] for o in body["opinions"]] == ["rule", "model", "precedent"]
 
 
+def objection(answer: str, request: Request, policy: Policy) -> str:
+    return AnswerCheck(request, policy).objection(answer)
+
+
 def answered(answer: str, request: Request = ASKED) -> tuple[Reply, str]:
     reply, ledger = asked(request, backend=FakeBackend({"": SCORES[A]}, answer=answer))
     return reply, ledger.bodies[0][1]["answer_withheld"]
@@ -215,7 +223,7 @@ def test_a_model_that_breaks_while_answering() -> None:
             raise BackendDown(where="http://127.0.0.1:1")
 
     reply, ledger = asked(backend=Half({"": SCORES[A]}))
-    assert "作れません" in reply.text and "BackendDown" in ledger.bodies[0][1]["answer_withheld"]
+    assert "作れません" in reply.text and "BackendDown" in ledger.bodies[0][1]["answer_failed"]
 
 
 def test_whatever_breaks_while_answering_the_verdict_is_recorded() -> None:
@@ -225,7 +233,7 @@ def test_whatever_breaks_while_answering_the_verdict_is_recorded() -> None:
 
     reply, ledger = asked(backend=Odd({"": SCORES[A]}))
     assert "作れません" in reply.text and "nobody" not in reply.text
-    assert "TypeError" in ledger.bodies[0][1]["answer_withheld"]
+    assert "TypeError" in ledger.bodies[0][1]["answer_failed"]
 
 
 def test_a_model_that_never_ends_its_answer() -> None:
@@ -235,7 +243,7 @@ def test_a_model_that_never_ends_its_answer() -> None:
             raise AssertionError
 
     made = gateway(FakeLedger(at_once=ENTRY), backend=Slow({"": SCORES[A]}))
-    made.answer_seconds = 0.05
+    made.answering.seconds = 0.05
     reply = asyncio.run(asyncio.wait_for(made.ask(ASKED), 5))
     assert "作れません" in reply.text
 
@@ -248,9 +256,9 @@ def test_a_long_query_is_refused_before_anything_looks_at_it() -> None:
     backend, ledger = FakeBackend({"": SCORES[A]}), FakeLedger(at_once=ENTRY)
     with pytest.raises(RecordInvalid, match=str(MAX_QUERY)):
         asyncio.run(gateway(ledger, backend=backend).ask(Request("q", "あ" * (MAX_QUERY + 1))))
-    assert backend.prompts == [] and ledger.bodies == []
+    assert backend.prompts == [] and [kind for kind, _, _ in ledger.bodies] == ["error"]
     asyncio.run(gateway(ledger, backend=backend).ask(Request("q", "あ" * MAX_QUERY)))
-    assert len(ledger.bodies) == 1
+    assert [kind for kind, _, _ in ledger.bodies] == ["error", "decision"]
 
 
 def test_an_unknown_level_is_refused() -> None:
@@ -259,7 +267,7 @@ def test_an_unknown_level_is_refused() -> None:
 
 
 def test_through_a_real_ledger(tmp_path: Path) -> None:
-    key = signing.load_or_create(tmp_path / "k")
+    key, texts = signing.load_or_create(tmp_path / "k"), TextKey.generate()
     path = tmp_path / "ledger.db"
 
     async def main(ledger: Ledger) -> list[Reply]:
@@ -268,11 +276,11 @@ def test_through_a_real_ledger(tmp_path: Path) -> None:
             await asyncio.gather(*(made.ask(Request(f"q-{n}", ASKED.query, "社内限定", "公開")) for n in range(8)))
         )
 
-    with Ledger(path, key) as ledger:
+    with Ledger(path, key, texts) as ledger:
         replies = asyncio.run(main(ledger))
     assert sorted(r.ledger_seq for r in replies) == list(range(2, 10))
     heads = {b["seq"]: b["hash"] for b in tail(path, 8)}
     assert all(heads[r.ledger_seq] == r.ledger_head for r in replies)
-    assert texts_of(path, replies[0].ledger_seq)["query"] == ASKED.query
+    assert LedgerReader(path, texts).texts(replies[0].ledger_seq)["query"] == ASKED.query
     report = verify(path, public_key=key.public_key())
     assert report.ok and report.entries == 9

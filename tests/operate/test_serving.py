@@ -83,7 +83,7 @@ def test_a_quantisation_never_calibrated_is_not_served(bundle_copy: Path, tmp_pa
 def test_the_judge_of_a_bundle(micro_run: Path, micro_runs: Path) -> None:
     async def main() -> None:
         key = micro_runs / "keys" / "bundle.key.pub"
-        async with running_judge(micro_run / "bundle", key, allow_unproven=True) as (bundle, judge):
+        async with running_judge(micro_run / "bundle", key, allow_unproven=True) as (bundle, judge, _):
             assert judge.payload_digest == bundle.payload_digest and bundle.signed_by == key.read_text().strip()
             for text in ("議事録の書き方を教えてください。", "🍣\x00ｶﾞ\u3099<|end|>" * 20):
                 verdict = await judge.judge(Request("r", text))

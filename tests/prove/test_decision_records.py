@@ -15,7 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from so8t.core.errors import LedgerBroken, RecordInvalid, SourceMissing, SourceUnreadable
 from so8t.core.files import write_jsonl
 from so8t.core.ledger import Ledger
+from so8t.core.sealing import TextKey, TextKeyWrong, load_or_create
 from so8t.core.types import DECISIONS, Decision, Domain, Sample, Split, Verdict
+from so8t.prove import decision_records
 from so8t.prove.decision_records import from_ledger, from_lines, from_outcomes, read_log
 from so8t.prove.suite import Outcome
 
@@ -32,7 +34,7 @@ def decided(n: int, **changes: Any) -> dict[str, Any]:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Path:
     path = tmp_path / "ledger.db"
-    with Ledger(path, Ed25519PrivateKey.generate()) as book:
+    with Ledger(path, Ed25519PrivateKey.generate(), load_or_create(tmp_path / "keys" / "text.key")) as book:
         for n in range(5):
             body = {
                 "request_id": f"q{n}", "decision": "DENY", "confidence": 0.5, "clearance": "公開",
@@ -43,24 +45,37 @@ def ledger(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_ledger(ledger: Path) -> None:
-    found = read_log(ledger)
+@pytest.fixture
+def text_key(ledger: Path) -> TextKey:
+    return load_or_create(ledger.parent / "keys" / "text.key")
+
+
+def test_a_ledger(ledger: Path, text_key: TextKey) -> None:
+    found = read_log(ledger, None, text_key)
     assert [r.id for r in found.records] == [f"q{n}" for n in range(5)] and found.left_out == 0
     first = found.records[0]
     assert (first.text, first.decision, first.confidence) == ("質問その0", Decision.DENY, 0.5)
     assert (first.setting, first.version) == (("公開", "極秘"), "p b")
 
 
-def test_only_the_newest_of_a_long_ledger(ledger: Path) -> None:
-    assert [r.id for r in from_ledger(ledger, 2).records] == ["q3", "q4"]
+def test_only_the_newest_of_a_long_ledger(ledger: Path, text_key: TextKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [r.id for r in from_ledger(ledger, text_key, 2).records] == ["q3", "q4"]
+    monkeypatch.setattr(decision_records, "PAGE", 2)
+    assert [r.id for r in from_ledger(ledger, text_key).records] == [f"q{n}" for n in range(5)]
 
 
-def test_erased_texts_are_counted_and_the_ledger_is_not_touched(ledger: Path) -> None:
+def test_without_the_text_key_nothing_can_be_read(ledger: Path) -> None:
+    for key in (None, TextKey.generate()):
+        with pytest.raises(TextKeyWrong):
+            read_log(ledger, None, key)
+
+
+def test_erased_texts_are_counted_and_the_ledger_is_not_touched(ledger: Path, text_key: TextKey) -> None:
     db = apsw.Connection(str(ledger))
     db.execute("DELETE FROM texts WHERE seq = (SELECT min(seq) FROM texts)")
     db.close()
     before = ledger.read_bytes()
-    found = read_log(ledger)
+    found = read_log(ledger, None, text_key)
     assert len(found.records) == 4 and found.left_out == 1 and ledger.read_bytes() == before
 
 
@@ -68,7 +83,7 @@ def test_a_broken_ledger(ledger: Path) -> None:
     db = apsw.Connection(str(ledger))
     db.execute("UPDATE entries SET body = CAST('{' AS BLOB) WHERE kind = 'decision'")
     db.close()
-    with pytest.raises(RecordInvalid, match="body"):
+    with pytest.raises(LedgerBroken, match="seq"):
         read_log(ledger)
     ledger.write_bytes(ledger.read_bytes()[:20] + b"x" * 4000)
     with pytest.raises(LedgerBroken):
@@ -148,7 +163,7 @@ def test_the_command(ledger: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert cli.main(["consistency", str(path), "--lang", "ja"]) == 0
     shown = capsys.readouterr().out
     assert "似た依頼の一貫性" in shown and "0.0 %" in shown and "again" in shown
-    assert cli.main(["consistency", str(ledger), "--lang", "en"]) == 0
+    assert cli.main(["consistency", str(ledger), "--lang", "en", "--runs", str(tmp_path)]) == 0
     assert "5 decisions" in capsys.readouterr().out
     assert cli.main(["consistency", str(path), "--least", "2"]) == 2
     assert cli.main(["consistency", str(path), "--draws", "0"]) == 2

@@ -9,6 +9,7 @@ import torch
 
 from so8t.build.data.collect import collect
 from so8t.build.data.multimodal.stage import multimodal
+from so8t.build.data.own import load_own
 from so8t.build.data.sample_lines import load_samples, split_file, write_samples
 from so8t.build.data.synth import generate
 from so8t.build.data.synth_report import report
@@ -59,10 +60,11 @@ def run_synth(ctx: StageContext) -> dict[str, Any]:
             task.advance()
     for domain in Domain:
         write_samples(ctx.folder / f"synthetic_{domain}.jsonl", (s for s in made if s.domain == domain))
-    write_samples(ctx.folder / "written.jsonl", written)
-    facts = report([*made, *written])
+    own = list(load_own(config.own, policy))
+    write_samples(ctx.folder / "written.jsonl", [*written, *own])
+    facts = report([*made, *written, *own])
     write_json(ctx.folder / "synthesis_report.json", facts)
-    return {"generated": len(made), "written": len(written), "report": facts}
+    return {"generated": len(made), "written": len(written), "own": len(own), "report": facts}
 
 
 def run_multimodal(ctx: StageContext) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from so8t.core import sealing
 from so8t.core.errors import SourceEmpty, UsageError
 from so8t.core.progress import Progress
 from so8t.prove.consistency import consistency as measure
@@ -18,7 +19,8 @@ def consistency(options: argparse.Namespace) -> int:
         raise UsageError(detail="--least X (0 < X ≤ 1)")
     if options.draws < 1:
         raise UsageError(detail="--draws N (1 ≤ N)")
-    log = read_log(options.path, options.queries)
+    key_file = getattr(options, "text_key", None) or options.runs / "keys" / "text.key"
+    log = read_log(options.path, options.queries, sealing.load(key_file) if key_file.is_file() else None)
     if not log.records:
         raise SourceEmpty(where=options.path)
     with Progress(lang=options.lang).task("consistency", len(log.records), "request") as task:

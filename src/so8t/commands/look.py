@@ -1,24 +1,16 @@
-"""so8t show, ledger, bundle verify|show: looking, never changing."""
+"""so8t show, bundle verify|show: looking, never changing."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
-from so8t.core.errors import LedgerBroken, StageMissing, UsageError
+from so8t.core.errors import StageMissing, UsageError
 from so8t.core.files import read_json
 from so8t.pipeline import STAGE_TABLE, find_run
 from so8t.report.data_report import data_report_rows
 from so8t.report.summary import table
-
-LEDGER_WORDS = {
-    "intact": ("改変なし", "intact"),
-    "unsigned": ("連鎖に矛盾なし(署名は未確認)", "chain consistent (signature not checked)"),
-    "broken": ("異常あり", "BROKEN"),
-}
 
 
 def show(options: argparse.Namespace) -> int:
@@ -62,39 +54,8 @@ def bundle(options: argparse.Namespace) -> int:
 
 
 def ledger(options: argparse.Namespace) -> int:
-    """verify: exit 9 for anything edited, inserted, reordered, cut off, rolled back or not anchored."""
-    from so8t.core import signing
-    from so8t.core.ledger_read import export
-    from so8t.core.ledger_verify import verify
+    """See so8t.commands.ledger."""
+    from so8t.commands.ledger import ledger as handler
 
-    if options.action == "export":
-        export(options.path, sys.stdout)
-        return 0
-    own = options.runs / "keys" / "ledger.key.pub"  # never a key that lies beside the ledger: it proves nothing
-    key_file: Path | None = options.key or (own if own.is_file() else None)
-    key = signing.load_public(key_file) if key_file else None
-    if key is None:
-        print("錨の署名は確かめていません(--key) / the anchor's signature is not checked (--key)", file=sys.stderr)
-    expected = _head(options.head) if options.head else None
-    report = verify(options.path, public_key=key, expected=expected)
-    if options.json:
-        print(json.dumps(report.to_json(), ensure_ascii=False))
-    else:
-        for problem in report.problems:
-            print(f"seq {problem.seq}: {problem.ja if options.lang == 'ja' else problem.en}")
-        state = "broken" if not report.ok else "intact" if key is not None else "unsigned"
-        ja, en = LEDGER_WORDS[state]
-        count = (
-            f"{report.entries} 件、最新 {report.head}"
-            if options.lang == "ja"
-            else f"{report.entries} entries, head {report.head}"
-        )
-        print(f"{ja if options.lang == 'ja' else en}: {count}")
-    return 0 if report.ok else LedgerBroken.exit_code
-
-
-def _head(text: str) -> tuple[int, str]:
-    seq, _, head = text.partition(":")
-    if not seq.isdigit() or not head:
-        raise UsageError(detail="--head SEQ:HEX")
-    return int(seq), head
+    absent = {"text_key": None, "sealed": None, "month": "", "out": None, "signing_key": None}
+    return handler(argparse.Namespace(**(absent | vars(options))))

@@ -39,7 +39,11 @@ async def _with_bundle(options: argparse.Namespace) -> int:
     from so8t.operate.serving import running_judge
 
     folder = bundle_folder(options)
-    async with running_judge(folder, trusted_key(options), allow_unproven=True, threads=options.threads) as (_, judge):
+    async with running_judge(folder, trusted_key(options), allow_unproven=True, threads=options.threads) as (
+        _,
+        judge,
+        _,
+    ):
         if options.export == "lm-eval":
             return _told(options, lm_eval.export(options.out, _items(options), judge))
         if _is_prompts(options.data):

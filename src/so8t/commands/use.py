@@ -1,4 +1,4 @@
-"""so8t decide, classify, score, policy test: JSON lines in, JSON lines out, a bad line is an error record."""
+"""so8t decide, classify, score: JSON lines in, JSON lines out, a bad line is an error record."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 from so8t.core.bundle import newest_bundle, open_bundle
 from so8t.core.config import CollectConfig
 from so8t.core.errors import BundleBroken, BundleUnproven, RecordInvalid, So8tError
-from so8t.core.files import parse_json_line, read_jsonl, read_lines, write_jsonl
+from so8t.core.files import parse_json_line, read_lines, write_jsonl
 from so8t.core.packaged import packaged, policy_text
-from so8t.core.types import Decision, Domain, Request
+from so8t.core.types import Domain, Request
 from so8t.decide.domain import DomainModel
 from so8t.decide.policy import parse_policy
 from so8t.judge.triple import DOMAIN_MODEL
@@ -36,7 +36,7 @@ async def _decide(options: argparse.Namespace) -> int:
     from so8t.operate.serving import running_judge
 
     folder = bundle_folder(options)
-    async with running_judge(folder, trusted_key(options), allow_unproven=options.allow_unproven) as (_, judge):
+    async with running_judge(folder, trusted_key(options), allow_unproven=options.allow_unproven) as (_, judge, _):
         if options.policy is not None:
             policy = parse_policy(*policy_text(str(options.policy.resolve())))
             if policy.digest != judge.policy.digest and not options.allow_unproven:
@@ -97,32 +97,6 @@ def score(options: argparse.Namespace) -> int:
         return {"quality": found.value, "kept": found.value >= least, "reasons": reasons}
 
     return asyncio.run(convert(options, one))
-
-
-def policy(options: argparse.Namespace) -> int:
-    """Rules alone against cases {"query","decision",...}: which are judged otherwise."""
-    from so8t.judge.rule import rule_opinion
-
-    parsed = parse_policy(*policy_text(options.policy))
-    wrong: list[Record] = []
-    count = 0
-    for number, record in read_jsonl(options.cases):
-        where = f"{options.cases}:{number}"
-        try:
-            wanted = Decision(record["decision"])
-        except (KeyError, ValueError) as error:
-            raise RecordInvalid(where=where, detail="decision") from error
-        opinion = rule_opinion(request_from(record, parsed.default_clearance), parsed)
-        count += 1
-        if (opinion.decision or Decision.ALLOW) != wanted:
-            wrong.append({"where": where, "wanted": wanted, "rules": list(opinion.rules), "judged": opinion.decision})
-    if options.json:
-        print(json.dumps({"cases": count, "different": wrong}, ensure_ascii=False))
-    else:
-        for row in wrong:
-            print(f"{row['where']}: {row['judged'] or '-'} ≠ {row['wanted']}  {' '.join(row['rules'])}")
-        print(f"{count - len(wrong)} / {count}")
-    return 1 if wrong else 0
 
 
 def text_of(record: Record) -> str:

@@ -1,12 +1,16 @@
 """The ledger: what was decided, when, by whom, in the order it happened, durable before anybody is answered.
 
-One thread owns the database. Whatever waits is committed together with one fsync (group commit); a future resolves
+One thread owns the store. Whatever waits is committed together with one fsync (group commit); a future resolves
 after the commit is durable and the anchor is written. If either fails, everyone waiting gets LedgerUnavailable.
-The bytes are described in ledger_format.py, the check of them is in ledger_verify.py.
+The bytes are described in ledger_format.py, where they lie in ledger_store.py, the check of them is in
+ledger_verify.py.
 
 Why the anchor is not synced at every commit by default: it would halve the decisions a second, and the last entry of
 each commit carries the same signature inside the database. The anchor is written before any answer, so a killed
 process loses nothing; after a power cut it may be `anchor_seconds` old. 0 syncs it at every commit.
+
+Several gateways may append to one chain where the store is shared (PostgreSQL). Each signs with the same key and keeps
+an anchor of its own, the head after its last commit; what others appended since is taken on by its signature.
 """
 
 from __future__ import annotations
@@ -14,52 +18,31 @@ from __future__ import annotations
 import os
 import queue
 import secrets
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-import apsw
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from so8t.core import signing
 from so8t.core.errors import LedgerBroken, LedgerError, LedgerUnavailable, RecordInvalid
 from so8t.core.files import write_bytes
-from so8t.core.ledger_format import (
-    KINDS,
-    SCHEMA,
-    Anchor,
-    Entry,
-    anchor_path_of,
-    body_back,
-    body_columns,
-    body_front,
-    genesis,
-    text_hash,
-)
-from so8t.core.ledger_read import reading
+from so8t.core.ledger_format import KINDS, Anchor, Entry, anchor_path_of, body_back, genesis, utc
+from so8t.core.ledger_lock import lock
+from so8t.core.ledger_record import Waiting, encode
+from so8t.core.ledger_store import Row, Tail, store_at
 from so8t.core.ledger_verify import verify
-from so8t.core.types import canonical_json
+from so8t.core.sealing import TextKey
 
 MAX_BATCH = 512
 MAX_WAITING = 10_000
-SALT_BYTES = 16
-_INSERT = "INSERT INTO entries VALUES(?,?,?,?,?,?,?,?,?,?)"
-_PRAGMAS = (
-    "journal_mode = WAL",
-    "synchronous = FULL",
-    "fullfsync = ON",  # macOS: fsync alone does not reach the disk there
-    "secure_delete = ON",  # an erased text is overwritten, not only unlinked
-    "trusted_schema = OFF",
-)
 
 
 class AnchorWriter(Protocol):
@@ -82,31 +65,20 @@ def write_anchor(path: Path, anchor: Anchor, *, sync: bool) -> None:
         os.close(handle)
 
 
-@dataclass(slots=True)
-class _Waiting:
-    """An append that is not durable yet. `front` is its body up to the fields only the writer knows."""
-
-    front: bytes
-    kind: str
-    decision: str | None = None
-    request_id: str | None = None
-    actor: str | None = None
-    texts: tuple[tuple[str, bytes, str], ...] = ()
-    erases: int | None = None
-    future: Future[Entry] = field(default_factory=Future)
-
-
 class Ledger:
-    """The writer. Opening checks the whole chain; a second writer on the same file is refused.
+    """The writer. `path` is an SQLite file or one that holds a postgres:// address; the anchor lies beside it.
 
-    Raises LedgerBroken when the ledger or its anchor was altered, LedgerUnavailable when it cannot be written.
-    `clock` gives the time recorded (order is by seq alone); `busy_ms` is how long a lock by others is waited for.
+    Opening checks the whole chain; a second writer beside the same anchor is refused. `key` signs heads, `text_key`
+    seals texts. `clock` gives the time recorded (order is by seq alone); `busy_ms` is how long a lock by others is
+    waited for. Raises LedgerBroken when the ledger or its anchor was altered, LedgerUnavailable when it cannot be
+    written, TextKeyWrong when its texts were sealed with another key.
     """
 
     def __init__(
         self,
         path: Path,
         key: Ed25519PrivateKey,
+        text_key: TextKey,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         write_anchor: AnchorWriter = write_anchor,
@@ -114,16 +86,20 @@ class Ledger:
         busy_ms: int = 2000,
     ) -> None:
         self.path, self.anchor_path = path, anchor_path_of(path)
-        self._key, self._clock, self._write_anchor, self._anchor_seconds = key, clock, write_anchor, anchor_seconds
-        self._tidy_seconds, self._busy_ms = anchor_seconds or 1.0, busy_ms
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._key, self._text_key, self._clock = key, text_key, clock
+        self._write_anchor, self._anchor_seconds = write_anchor, anchor_seconds
+        self._tidy_seconds = anchor_seconds or 1.0
+        self._store = store_at(path, busy_ms=busy_ms)
+        self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._gate, self._closed, self._failure = threading.Lock(), False, ""
         self._tidied, self._unsynced, self._unscrubbed = time.monotonic(), False, False
-        self._lock = _lock(path.with_suffix(".lock"))
+        self._lock = lock(path.with_suffix(".lock"))
         try:
             with _unavailable(path):
                 self._open()
         except BaseException:
+            with suppress(Exception):
+                self._store.close()
             os.close(self._lock)
             raise
         self._thread = threading.Thread(target=self._work, name="so8t-ledger", daemon=True)
@@ -140,19 +116,19 @@ class Ledger:
         """Add an entry; the future resolves when it is durable (asyncio: wrap_future). It cannot be cancelled.
 
         `decision`, `request_id` and `actor` of the body become searchable columns. `text` maps a name to an erasable
-        text, of which the entry holds only the salted hash. Raises RecordInvalid for what JSON cannot hold,
-        LedgerUnavailable when closed or too much waits.
+        text, of which the entry holds only the salted hash; it is stored encrypted. Raises RecordInvalid for what JSON
+        cannot hold, LedgerUnavailable when closed or too much waits.
         """
         if kind not in KINDS - {"open"}:
             raise RecordInvalid(where="ledger", detail=f"kind {kind!r}")
-        return self._submit(_encode(kind, body, text or {}))
+        return self._submit(self._encode(kind, body, text or {}))
 
     def append_sync(self, kind: str, body: Mapping[str, Any], *, text: Mapping[str, str] | None = None) -> Entry:
         return self.append(kind, body, text=text).result()
 
     def erase(self, seq: int, reason: str, *, actor: str | None = None) -> Future[Entry]:
         """Destroy the texts and salts of an entry and note it; the chain stays. RecordInvalid if it has no text."""
-        waiting = _encode("note", {"event": "erased", "seq": seq, "reason": reason, "actor": actor}, {})
+        waiting = self._encode("note", {"event": "erased", "seq": seq, "reason": reason, "actor": actor})
         waiting.erases = seq
         return self._submit(waiting)
 
@@ -177,25 +153,25 @@ class Ledger:
     # -- opening ------------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
-        exists = self.path.exists() and self.path.stat().st_size > 0
-        if not exists and not self.anchor_path.exists():
+        if not self.anchor_path.exists() and not self._store.exists():
             # The anchor of nothing comes first: from then on a database without its anchor is never accepted.
             start = secrets.token_hex(16)
             first = Anchor(start, 0, genesis(start).hex(), self._now()).signed_with(self._key)
             write_bytes(self.anchor_path, first.to_bytes())
-        anchor = self._trusted_anchor()
-        if anchor.seq == 0 and not _has_entries(self.path):
-            self._db = self._connect()
-            self._create(anchor)
+        self._unanchored: int | None = None
+        empty = self._store.is_empty()
+        self._anchor = self._trusted_anchor()
+        if self._anchor.seq == 0 and empty:
+            self._create()
             return
-        report = verify(self.path, self.anchor_path, self._key.public_key())
+        report = verify(self.path, self.anchor_path, self._key.public_key(), self._text_key)
         bad = [p for p in report.problems if p.kind != "unanchored"]
         if bad:
             raise LedgerBroken(where=self.path, detail=f"seq {bad[0].seq}: {bad[0].en}")
-        self._db = self._connect()
+        self._store.open()
         self._anchor = self._last_entry()
-        self._unanchored = report.anchored_seq if report.problems else None
-        if self._unanchored is not None:
+        if report.problems:
+            self._unanchored = report.anchored_seq
             self._settle("recovered after a crash")
 
     def _trusted_anchor(self) -> Anchor:
@@ -209,35 +185,24 @@ class Ledger:
             raise LedgerBroken(where=self.anchor_path, detail="the anchor is not signed by this key")
         return anchor
 
-    def _connect(self) -> apsw.Connection:
-        if not self.path.exists():
-            os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600))
-        db = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
-        db.set_busy_timeout(self._busy_ms)
-        for pragma in _PRAGMAS:
-            db.execute(f"PRAGMA {pragma}")
-        return db
-
-    def _create(self, anchor: Anchor) -> None:
-        self._anchor, self._unanchored = anchor, None
-        with self._db:
-            for name, sql in SCHEMA.items():
-                kind = "VIEW" if sql.startswith("CREATE VIEW") else "TABLE"
-                self._db.execute(f"DROP {kind} IF EXISTS {name}")
-                self._db.execute(sql)
-        facts = {"ledger_id": anchor.ledger_id, "public_key": signing.encode_public(self._key.public_key())}
-        self._commit([_encode("open", facts, {})])
+    def _create(self) -> None:
+        self._store.open()
+        self._store.create()
+        public = signing.encode_public(self._key.public_key())
+        facts = {"ledger_id": self._anchor.ledger_id, "public_key": public, "text_key": self._text_key.id}
+        self._commit([self._encode("open", facts)])
 
     def _last_entry(self) -> Anchor:
         """The head in the database, which its own signature vouches for."""
-        seq, digest, when, signature = self._db.execute(
-            "SELECT seq, hash, time, signature FROM entries ORDER BY seq DESC LIMIT 1"
-        ).get
-        return Anchor(self._trusted_anchor().ledger_id, seq, digest.hex(), when, signature)
+        tail = self._store.tail()
+        anchor = _anchor_of(tail, self._anchor.ledger_id) if tail else self._anchor
+        if not anchor.is_signed(self._key.public_key()):
+            raise LedgerBroken(where=self.path, detail=f"seq {anchor.seq}: not signed by this key")
+        return anchor
 
     # -- the writer thread --------------------------------------------------------------------------------------
 
-    def _submit(self, waiting: _Waiting) -> Future[Entry]:
+    def _submit(self, waiting: Waiting) -> Future[Entry]:
         # An asker who hangs up must not make the record of the question vanish: no cancelling.
         waiting.future.set_running_or_notify_cancel()
         with self._gate:
@@ -256,14 +221,13 @@ class Ledger:
                 self._serve(batch)
             self._tidy(final=not open_for_more)
         try:
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._db.close()
-        except apsw.Error as error:
+            self._store.close()
+        except Exception as error:
             self._failure = self._failure or f"{type(error).__name__}: {error}"
 
-    def _gather(self) -> tuple[list[_Waiting], bool]:
+    def _gather(self) -> tuple[list[Waiting], bool]:
         """Everything that waits, and whether more may come."""
-        batch: list[_Waiting] = []
+        batch: list[Waiting] = []
         pending = self._unsynced or self._unscrubbed
         try:
             first = self._queue.get(timeout=self._tidy_seconds if pending else None)
@@ -276,7 +240,7 @@ class Ledger:
             return batch, True
         return batch, first is not None
 
-    def _serve(self, batch: list[_Waiting]) -> None:
+    def _serve(self, batch: list[Waiting]) -> None:
         """Commit and anchor, then tell everyone; any failure reaches every one of them."""
         try:
             with _unavailable(self.path):
@@ -296,46 +260,45 @@ class Ledger:
             return
         first = self._unanchored + 1
         self._put_anchor(self._anchor)
-        self._commit([_encode("note", {"event": why, "from": first, "to": self._anchor.seq}, {})])
+        self._commit([self._encode("note", {"event": why, "from": first, "to": self._anchor.seq})])
 
-    def _commit(self, batch: list[_Waiting]) -> list[tuple[_Waiting, Entry]]:
+    def _commit(self, batch: list[Waiting]) -> list[tuple[Waiting, Entry]]:
         """One transaction, one fsync, one signature. Nothing of a failed batch stays behind."""
-        before = self._anchor
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            self._check_tail()
+        with self._store.transaction():
+            before = self._end_of_chain()
             taken = [waiting for waiting in batch if self._erase(waiting)]
-            rows, entries = self._chain(taken)
+            rows, entries = self._chain(before, taken)
             if entries:
                 last = entries[-1]
                 after = Anchor(before.ledger_id, last.seq, last.head, last.time).signed_with(self._key)
                 rows[-1] = (*rows[-1][:-1], after.signature)
-                self._db.executemany(_INSERT, rows)
-                self._keep_texts(taken, entries)
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
+                texts = [(e.seq, *text) for w, e in zip(taken, entries, strict=True) for text in w.texts]
+                self._store.insert(rows, texts)
         if entries:
             self._anchor, self._unanchored = after, before.seq if self._unanchored is None else self._unanchored
             self._put_anchor(after)
         return list(zip(taken, entries, strict=True))
 
-    def _check_tail(self) -> None:
-        """The database must end where we left it; else somebody else wrote to it."""
-        found = self._db.execute("SELECT seq, hash FROM entries ORDER BY seq DESC LIMIT 1").get
-        seq, digest = found or (0, bytes.fromhex(self._anchor.head))
-        if (seq, digest.hex()) != (self._anchor.seq, self._anchor.head):
-            raise LedgerBroken(where=self.path, detail=f"seq {min(seq, self._anchor.seq) + 1}: written by someone else")
+    def _end_of_chain(self) -> Anchor:
+        """Where we left it, or in a shared store where another gateway's signature says; else a stranger wrote."""
+        mine, tail = self._anchor, self._store.tail()
+        start = Anchor(mine.ledger_id, 0, genesis(mine.ledger_id).hex(), "")
+        found = _anchor_of(tail, mine.ledger_id) if tail else start
+        if (found.seq, found.head) == (mine.seq, mine.head):
+            return mine
+        ours = mine.seq == 0 or self._store.hash_of(mine.seq) == bytes.fromhex(mine.head)
+        if self._store.shared and found.seq > mine.seq and ours and found.is_signed(self._key.public_key()):
+            return found
+        raise LedgerBroken(where=self.path, detail=f"seq {min(found.seq, mine.seq) + 1}: written by someone else")
 
-    def _chain(self, batch: list[_Waiting]) -> tuple[list[tuple[Any, ...]], list[Entry]]:
-        rows: list[tuple[Any, ...]] = []
+    def _chain(self, before: Anchor, batch: list[Waiting]) -> tuple[list[Row], list[Entry]]:
+        """Entries of one commit carry one time: that of the commit."""
+        rows: list[Row] = []
         entries: list[Entry] = []
-        prev, seq = bytes.fromhex(self._anchor.head), self._anchor.seq
-        signed = self._anchor.signature if seq else None
+        prev, seq = bytes.fromhex(before.head), before.seq
+        signed, when = before.signature if seq else None, self._now()
         for w in batch:
-            seq, when = seq + 1, self._now()
+            seq += 1
             body = w.front + body_back(seq, signed, when).encode()
             digest = sha256(prev + body).digest()
             rows.append((seq, when, w.kind, w.decision, w.request_id, w.actor, body, prev, digest, None))
@@ -343,17 +306,11 @@ class Ledger:
             prev, signed = digest, None
         return rows, entries
 
-    def _keep_texts(self, batch: list[_Waiting], entries: list[Entry]) -> None:
-        rows = [(entry.seq, *text) for waiting, entry in zip(batch, entries, strict=True) for text in waiting.texts]
-        if rows:
-            self._db.executemany("INSERT INTO texts VALUES(?,?,?,?)", rows)
-
-    def _erase(self, waiting: _Waiting) -> bool:
+    def _erase(self, waiting: Waiting) -> bool:
         """Destroy the texts an entry asks to; False when there are none, and its caller is told."""
         if waiting.erases is None:
             return True
-        self._db.execute("DELETE FROM texts WHERE seq = ?", (waiting.erases,))
-        if self._db.changes() == 0:
+        if self._store.erase(waiting.erases) == 0:
             waiting.future.set_exception(RecordInvalid(where=self.path, detail=f"seq {waiting.erases}: no text"))
             return False
         self._unscrubbed = True
@@ -375,74 +332,20 @@ class Ledger:
                 self._write_anchor(self.anchor_path, self._anchor, sync=True)
                 self._unsynced = False
             if self._unscrubbed:
-                self._scrub()
+                self._unscrubbed = not self._store.scrub()
         except Exception as error:
             if final:
                 self._failure = f"{type(error).__name__}: {error}"
 
-    def _scrub(self) -> None:
-        """Erased text still lies in the log until that is truncated; a reader may hold it, appends must not wait."""
-        self._db.set_busy_timeout(0)
-        try:
-            busy, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").get
-            self._unscrubbed = bool(busy)
-        finally:
-            self._db.set_busy_timeout(self._busy_ms)
-
     def _now(self) -> str:
-        return self._clock().astimezone(UTC).isoformat(timespec="microseconds")
+        return utc(self._clock())
+
+    def _encode(self, kind: str, body: Mapping[str, Any], text: Mapping[str, str] | None = None) -> Waiting:
+        return encode(kind, body, text or {}, self._text_key, self._store.refused)
 
 
-def _encode(kind: str, body: Mapping[str, Any], text: Mapping[str, str]) -> _Waiting:
-    """Everything that does not need the writer, in the caller's thread, so that a bad body harms nobody else."""
-    try:
-        data = dict(body)
-        columns = {name: data.pop(name, None) for name in ("decision", "request_id", "actor")}
-        decision, request_id, actor = (None if v is None else _plain(v) for v in columns.values())
-        texts = tuple((_plain(name), os.urandom(SALT_BYTES), _plain(value)) for name, value in sorted(text.items()))
-        content = {name: text_hash(salt, value.encode()) for name, salt, value in texts}
-        front = body_front(actor, content) + canonical_json(data) + body_columns(decision, kind, request_id)
-        return _Waiting(front.encode(), kind, decision, request_id, actor, texts)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise RecordInvalid(where="ledger", detail=f"{kind}: {error}") from error
-
-
-def _plain(value: object) -> str:
-    """A str itself (also of a StrEnum); TypeError for anything else."""
-    if not isinstance(value, str):
-        raise TypeError(f"not a string: {type(value).__name__}")
-    return str(value)
-
-
-def _has_entries(path: Path) -> bool:
-    """False for a database that a crash left before its first commit."""
-    if not path.exists() or path.stat().st_size == 0:
-        return False
-    with reading(path) as db:
-        made = db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'entries'").get
-        return bool(made and db.execute("SELECT count(*) FROM entries").get)
-
-
-def _lock(path: Path) -> int:
-    """Hold the only right to write. The system drops it when the process ends, however it ends."""
-    handle = -1
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if handle >= 0:
-            os.close(handle)
-        busy = isinstance(error, (BlockingIOError, PermissionError)) and handle >= 0
-        detail = "another process writes to it" if busy else str(error)
-        raise LedgerUnavailable(where=path, detail=detail) from error
-    return handle
+def _anchor_of(tail: Tail, ledger_id: str) -> Anchor:
+    return Anchor(ledger_id, tail.seq, tail.hash.hex(), tail.time, tail.signature or "")
 
 
 @contextmanager

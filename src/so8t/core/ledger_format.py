@@ -1,11 +1,11 @@
-"""What lies on disk: the tables of `ledger.db`, the bytes that are hashed, and the signed head in `ledger.anchor`.
+"""What is hashed and signed: the bytes of an entry, and the signed head in `ledger.anchor`. No storage here.
 
 One entry is one line of canonical JSON (types.canonical_json), its keys in this order:
 
     actor, content, data, decision, kind, request_id, seq, signed, time
 
-`content` names each erasable text with SHA-256(salt || text); `data` is what the caller gave; `signed` is the
-signature of the entry before, so that past signatures lie in the chain too. hash = SHA-256(prev || body), and the
+`content` names each erasable text with SHA-256(salt || text) (sealing.py); `data` is what the caller gave; `signed` is
+the signature of the entry before, so that past signatures lie in the chain too. hash = SHA-256(prev || body), and the
 first prev is SHA-256(MAGIC || ledger id). The last entry of every commit carries the gateway's signature of its own
 hash: whatever a crash leaves behind in the database is signed, even when the anchor beside it is older.
 """
@@ -13,14 +13,13 @@ hash: whatever a crash leaves behind in the database is signed, even when the an
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Self
 
-import apsw
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from so8t.core import signing
@@ -28,30 +27,10 @@ from so8t.core.errors import RecordInvalid
 from so8t.core.files import parse_json_line
 from so8t.core.types import canonical_json
 
-MAGIC = b"so8t ledger 1"
-KINDS = frozenset({"open", "decision", "review", "policy", "bundle", "error", "note"})
+MAGIC = b"so8t ledger 2"
+# answer: a streamed answer came to its end (data.decision_seq is its decision). access: logins, users, keys.
+KINDS = frozenset({"open", "decision", "answer", "review", "policy", "bundle", "access", "error", "note"})
 ANCHOR_BYTES = 512
-_NONE_VFS = "win32-none" if os.name == "nt" else "unix-none"
-
-# Keyed by name: `verify` compares these with the stored schema, so a trigger or a lying view is found.
-SCHEMA = {
-    "entries": (
-        "CREATE TABLE entries(seq INTEGER PRIMARY KEY, time TEXT NOT NULL, kind TEXT NOT NULL, decision TEXT, "
-        "request_id TEXT, actor TEXT, body BLOB NOT NULL, prev BLOB NOT NULL, hash BLOB NOT NULL, signature TEXT)"
-    ),
-    "texts": (
-        "CREATE TABLE texts(seq INTEGER NOT NULL, name TEXT NOT NULL, salt BLOB NOT NULL, text TEXT NOT NULL, "
-        "PRIMARY KEY(seq, name)) WITHOUT ROWID"
-    ),
-    "decision_log": (
-        "CREATE VIEW decision_log AS SELECT seq, time, decision, request_id, actor, "
-        "json_extract(CAST(body AS TEXT), '$.data.confidence') AS confidence, "
-        "json_extract(CAST(body AS TEXT), '$.data.domain') AS domain, "
-        "json_extract(CAST(body AS TEXT), '$.data.reason') AS reason, "
-        "json_extract(CAST(body AS TEXT), '$.data.policy_digest') AS policy_digest, "
-        "lower(hex(hash)) AS hash FROM entries WHERE kind = 'decision'"
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +88,14 @@ class Anchor:
         return anchor
 
 
+def utc(moment: datetime) -> str:
+    """A time as the ledger writes it: all of one length, so that texts compare as times do."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
 def genesis(ledger_id: str) -> bytes:
     """The `prev` of the first entry."""
     return hashlib.sha256(MAGIC + ledger_id.encode()).digest()
-
-
-def text_hash(salt: bytes, text: bytes) -> str:
-    """The salt makes a guessed text unprovable once salt and text are destroyed. `text` is UTF-8."""
-    return hashlib.sha256(salt + text).hexdigest()
 
 
 def quote(value: str | None) -> str:
@@ -142,32 +121,3 @@ def body_back(seq: int, signed: str | None, time: str) -> str:
 
 def anchor_path_of(path: Path) -> Path:
     return path.with_suffix(".anchor")
-
-
-def has_wal(path: Path) -> bool:
-    """A write-ahead log lies beside the database: a writer is at work, or one was killed."""
-    wal = path.with_name(path.name + "-wal")
-    return wal.exists() and wal.stat().st_size > 0
-
-
-def open_readonly(path: Path) -> apsw.Connection:
-    """A connection that changes no byte of the database or its log. Raises apsw.Error.
-
-    Without a log the file is read as immutable, which takes no lock and makes no file. With the writer's shared index
-    we read beside it. A copy with a log but no index (evidence) is read with the index in memory.
-    """
-    address = path.resolve().as_uri() + "?mode=ro"
-    alone = has_wal(path) and not path.with_name(path.name + "-shm").exists()
-    address += f"&vfs={_NONE_VFS}" if alone else "" if has_wal(path) else "&immutable=1"
-    db = apsw.Connection(address, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
-    try:
-        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        db.set_busy_timeout(2000)
-        for pragma in ("trusted_schema = OFF", "query_only = ON", "cell_size_check = ON"):
-            db.execute(f"PRAGMA {pragma}")
-        if alone:
-            db.execute("PRAGMA locking_mode = EXCLUSIVE")
-    except apsw.Error:
-        db.close(True)
-        raise
-    return db

@@ -7,174 +7,110 @@ computed anew; a head noted elsewhere (`expected`) shows a database and anchor t
 from __future__ import annotations
 
 import hashlib
-import json
 import time as clock
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import apsw
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from so8t.core.errors import RecordInvalid
-from so8t.core.ledger_format import (
-    SCHEMA,
-    Anchor,
-    anchor_path_of,
-    body_front,
-    genesis,
-    has_wal,
-    open_readonly,
-    quote,
-    text_hash,
-)
+from so8t.core.ledger_format import Anchor, anchor_path_of, genesis
+from so8t.core.ledger_parts import processes_for, walk_in_parts
+from so8t.core.ledger_report import MAX_PROBLEMS, Findings, Report
+from so8t.core.ledger_store import NotADatabase, Source, is_address_file, source_at
+from so8t.core.ledger_walk import Walk, parse
+from so8t.core.sealing import TextKey, TextKeyWrong
 
-MAX_PROBLEMS = 100
-_FIRST = -(1 << 63)
 _BREAKS = frozenset({"missing", "order", "chain", "hash"})
-_ENTRIES = (
-    "SELECT seq, time, kind, decision, request_id, actor, body, prev, hash, signature FROM entries "
-    "WHERE seq >= ? AND seq <= ? ORDER BY seq"
-)
-# As bytes: a text that is no longer UTF-8 must fail its hash, not the reading of it.
-_TEXTS = (
-    "SELECT seq, CAST(name AS BLOB), salt, CAST(text AS BLOB) FROM texts WHERE seq >= ? AND seq <= ? ORDER BY seq, name"
-)
-
-MESSAGES = {
-    "missing_file": ("台帳のファイルがありません", "there is no ledger file"),
-    "not_a_ledger": ("台帳のデータベースではありません", "this is no ledger database"),
-    "schema": ("表・ビュー・トリガーが台帳のものと違います", "tables, views or triggers are not the ledger's"),
-    "unreadable": ("ページが壊れて読めません", "a page is damaged and cannot be read"),
-    "missing": ("記録が抜けています", "entries are missing"),
-    "order": ("あるはずのない番号です", "an entry has a number it cannot have"),
-    "chain": ("前の記録とつながりません", "the entry does not follow the one before"),
-    "hash": ("本文かハッシュが書き換えられています", "the body or its hash was changed"),
-    "body": ("本文が台帳の書式ではありません", "the body is not as the ledger writes it"),
-    "column": ("検索用の列が本文と違います", "a searchable column differs from the body"),
-    "signature": ("記録の署名が正しくありません", "the entry's signature is not valid"),
-    "text": ("保存された文がハッシュと違います", "a stored text does not match its hash"),
-    "text_missing": ("消去の記録なしに文が消えています", "a text is gone without an erase entry"),
-    "text_kept": ("消去したはずの文が残っています", "a text that was erased is there"),
-    "other_ledger": ("錨は別の台帳のものです", "the anchor is of another ledger"),
-    "anchor_missing": ("錨がありません", "the anchor is missing"),
-    "anchor_broken": ("錨が読めません", "the anchor cannot be read"),
-    "anchor_signature": ("錨の署名を信頼できません", "the anchor's signature is not trusted"),
-    "cut": ("末尾が切られたか、古い写しに戻されています", "the end was cut off, or an older copy was put back"),
-    "head": (
-        "錨の示す最新ハッシュと違います(連鎖が作り直されています)",
-        "differs from the anchored head: the chain was redone",
-    ),
-    "unanchored": ("錨の後の記録があります", "entries after the anchor"),
-    "expected": ("控えた最新ハッシュと違います", "differs from the head noted elsewhere"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One finding; `seq` is the first entry it concerns."""
-
-    seq: int
-    kind: str
-    ja: str
-    en: str
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What verify found. `erased` counts texts destroyed on record; `signed` is False when no key was given."""
-
-    ok: bool
-    entries: int
-    first_bad: int | None
-    problems: tuple[Problem, ...]
-    head: str
-    anchored_seq: int | None
-    erased: int
-    signed: bool
-    seconds: float
-    ledger_id: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        problems = [{"seq": p.seq, "kind": p.kind, "ja": p.ja, "en": p.en} for p in self.problems]
-        names = ("ok", "entries", "first_bad", "head", "anchored_seq", "erased", "signed", "ledger_id")
-        return {name: getattr(self, name) for name in names} | {"problems": problems, "seconds": round(self.seconds, 3)}
 
 
 def verify(
     path: Path,
     anchor_path: Path | None = None,
     public_key: Ed25519PublicKey | None = None,
+    text_key: TextKey | None = None,
     *,
     expected: tuple[int, str] | None = None,
+    more: tuple[tuple[int, str], ...] = (),
 ) -> Report:
-    """Check every stored byte against the chain, the anchor and, when given, a (seq, head) noted elsewhere.
+    """Check every stored byte against the chain, the anchor and, when given, (seq, head) pairs noted elsewhere.
 
-    Never writes and never raises for what is in the files. Without a key the anchor's signature is not checked.
+    Without `public_key` the anchor's signature is not checked, without `text_key` the texts are counted, not opened.
+    `more` are pairs that sealed months state. Never writes and never raises for what is in the files, but for a text
+    key of another ledger (TextKeyWrong), an older format (LedgerError), a server out of reach (LedgerUnavailable).
     """
     begin = clock.perf_counter()
     for _ in range(3):
-        before = has_wal(path)
-        check = _Check(path, anchor_path or anchor_path_of(path), public_key, expected)
+        before = _state(path)
+        check = _Check(path, anchor_path or anchor_path_of(path), public_key, text_key, expected, more)
         check.run()
         # A gateway that started or stopped meanwhile may have changed the file under us: look again.
-        if not check.problems or before == has_wal(path):
+        if not check.found or before == _state(path):
             break
     return check.report(clock.perf_counter() - begin)
 
 
+def _state(path: Path) -> bool:
+    """Whether a log of SQLite lies beside the ledger."""
+    return path.with_name(path.name + "-wal").exists()
+
+
 @dataclass(slots=True)
 class _Check:
-    """One pass over the entries, and what the anchor is compared with afterwards."""
+    """One walk over the entries, and what its end is compared with."""
 
     path: Path
     anchor_path: Path
     key: Ed25519PublicKey | None
+    text_key: TextKey | None
     expected: tuple[int, str] | None
-    problems: list[Problem] = field(default_factory=list)
+    more: tuple[tuple[int, str], ...]
+    found: Findings = field(default_factory=Findings)
     anchor: Anchor | None = None
-    ledger_id: str = ""
-    entries: int = 0
-    seq: int = 0
-    head: bytes = b""
-    time: str = ""
-    signature: str | None = None
-    heads: dict[int, bytes] = field(default_factory=dict)
-    absent: dict[int, int] = field(default_factory=dict)
-    erased: set[int] = field(default_factory=set)
+    walk: Walk | None = None
 
     def report(self, seconds: float) -> Report:
-        found = tuple(sorted(self.problems, key=lambda p: p.seq))
-        erased = sum(count for seq, count in self.absent.items() if seq in self.erased)
+        found, walk = self.found.sorted(), self.walk
+        anchored, signed = self.anchor.seq if self.anchor else None, self.key is not None
+        first = found[0].seq if found else None
+        if walk is None:
+            return Report(not found, 0, first, found[:MAX_PROBLEMS], "", anchored, 0, signed, seconds)
+        erased = sum(count for seq, count in walk.absent.items() if seq in walk.erased)
         return Report(
-            not found, self.entries, found[0].seq if found else None, found[:MAX_PROBLEMS], self.head.hex(),
-            self.anchor.seq if self.anchor else None, erased, self.key is not None, seconds, self.ledger_id,
+            not found, walk.entries, first, found[:MAX_PROBLEMS], walk.head.hex(), anchored, erased, signed, seconds,
+            walk.ledger_id, walk.texts, 0 if self.text_key else walk.texts,
         )  # fmt: skip
 
-    def add(self, seq: int, kind: str, detail: str = "") -> None:
-        ja, en = MESSAGES[kind]
-        # Beyond the cap only a smaller number still matters: it would be the first bad entry.
-        if len(self.problems) < MAX_PROBLEMS or seq < min(p.seq for p in self.problems):
-            self.problems.append(
-                Problem(seq, kind, f"{ja}{f' ({detail})' if detail else ''}", f"{en} {detail}".strip())
-            )
-
     def run(self) -> None:
-        self.anchor = self._read_anchor()
-        if not self.path.is_file():
-            self.add(1, "missing_file", self.path.name)
-            return
         try:
-            db = open_readonly(self.path)
+            source = source_at(self.path)
+        except FileNotFoundError:
+            self.anchor = self._read_anchor()
+            self.found.add(1, "missing_file", self.path.name)
+            return
+        except NotADatabase as error:
+            self.anchor = self._read_anchor()
+            self.found.add(1, "not_a_ledger", str(error))
+            return
+        with ThreadPoolExecutor(1, "so8t-ledger-indexes") as pool:
+            indexes = pool.submit(self._damaged_indexes)
             try:
-                self._check_all(db)
+                self._run(source)
             finally:
-                db.close(True)
-        except (apsw.NotADBError, apsw.SQLError) as error:
-            self.add(1, "not_a_ledger", type(error).__name__)
-        except (apsw.Error, OSError) as error:
-            self.add(self.seq + 1, "unreadable", type(error).__name__)
+                source.close()
+        self._check_indexes(indexes)
+
+    def _run(self, source: Source) -> None:
+        # The anchor first, then a snapshot: what it states was committed before it was written.
+        self.anchor = self._read_anchor()
+        walk = self.walk = Walk(source, self.found, self.key, self.text_key)
+        try:
+            source.renew()
+            self._check_all(source, walk)
+        except source.damage as error:
+            kind = "not_a_ledger" if type(error).__name__ in ("NotADBError", "SQLError") else "unreadable"
+            self.found.add(1 if kind == "not_a_ledger" else walk.seq + 1, kind, type(error).__name__)
 
     def _read_anchor(self) -> Anchor | None:
         """Read again a few times before judging: the gateway may be rewriting it at this moment."""
@@ -189,179 +125,98 @@ class _Check:
             if self.key is None or anchor.is_signed(self.key):
                 return anchor
             problem = "anchor_signature"
-        self.add(1, problem, self.anchor_path.name)
+        self.found.add(1, problem, self.anchor_path.name)
         return None
 
-    def _check_all(self, db: apsw.Connection) -> None:
-        db.execute("BEGIN")
-        if not self._check_schema(db):
+    def _check_all(self, source: Source, walk: Walk) -> None:
+        different = source.differences()
+        if not source.usable():
+            self.found.add(1, "not_a_ledger", self.path.name)
             return
-        self._start(db)
-        self._walk(db, _FIRST, (1 << 63) - 1)
-        if self.anchor and self.seq > self.anchor.seq and has_wal(self.path):
-            self._catch_up(db)
-        self._check_texts_gone(db)
-        self._check_anchor(db)
-        self._check_expected()
+        for name in different:
+            self.found.add(1, "schema", name)
+        self._start(source, walk)
+        walk = self.walk = self._walked(source, walk)
+        if self.anchor and walk.seq > self.anchor.seq and source.growing and not source.shared:
+            self._catch_up(source, walk)
+        self._check_texts_gone(source, walk)
+        self._check_anchor(source, walk)
+        self._check_stated(walk)
 
-    def _check_schema(self, db: apsw.Connection) -> bool:
-        stored = dict(db.execute("SELECT name, sql FROM sqlite_schema"))
-        if "entries" not in stored or "texts" not in stored:
-            self.add(1, "not_a_ledger", self.path.name)
-            return False
-        for name in sorted({*stored, *SCHEMA}):
-            if stored.get(name) != SCHEMA.get(name):
-                self.add(1, "schema", name)
-        return all(stored.get(name) == SCHEMA[name] for name in ("entries", "texts"))
-
-    def _start(self, db: apsw.Connection) -> None:
+    def _start(self, source: Source, walk: Walk) -> None:
         """The chain begins at the id that the first entry states; the anchor must state the same."""
-        for (body,) in db.execute("SELECT body FROM entries WHERE seq = 1"):
-            found = _parse(body).get("data")
-            stated = found.get("ledger_id") if isinstance(found, dict) else None
-            self.ledger_id = stated if isinstance(stated, str) and stated.isascii() else ""
-        self.head = genesis(self.ledger_id)
-        self.heads = {0: self.head} | {seq: b"" for seq in self._wanted()}
+        stated = ""
+        for body, digest in source.select("SELECT body, hash FROM entries WHERE seq = 1"):
+            data = parse(body).get("data")
+            facts = data if isinstance(data, dict) else {}
+            if isinstance(name := facts.get("ledger_id"), str) and name.isascii():
+                stated = name
+            intact = isinstance(body, bytes) and hashlib.sha256(genesis(stated) + body).digest() == digest
+            # An entry that was changed to name another key is tampering, not a wrong key.
+            if self.text_key and intact and facts.get("text_key") != self.text_key.id:
+                raise TextKeyWrong(where=self.path)
+        walk.start(stated)
+        walk.heads |= {seq: b"" for seq in self._wanted()}
+
+    def _walked(self, source: Source, walk: Walk) -> Walk:
+        """Over the whole chain: in several processes where that pays and nobody writes meanwhile."""
+        ((last,),) = source.select("SELECT max(seq) FROM entries")
+        processes = processes_for(last or 0)
+        if last and processes > 1 and not (source.shared or source.growing):
+            trial = replace(walk, found=Findings(), heads=dict(walk.heads), absent={}, erased=set())
+            if walk_in_parts(self.path, trial, last, processes):
+                trial.found = self.found
+                return trial
+        walk.go()
+        return walk
 
     def _wanted(self) -> set[int]:
-        return {a[0] for a in ((self.anchor.seq, "") if self.anchor else None, self.expected) if a} - {0}
+        anchored = ((self.anchor.seq, ""),) if self.anchor else ()
+        return {seq for seq, _ in (*anchored, *((self.expected,) if self.expected else ()), *self.more)} - {0}
 
-    def _walk(self, db: apsw.Connection, first: int, last: int) -> None:
-        """Check the entries from `first` on; a row that cannot even be decoded is named and stepped over."""
-        while True:
-            try:
-                self._walk_rows(db, first, last)
-                return
-            except UnicodeDecodeError:
-                self.add(self.seq + 1, "column", "UTF-8")
-                self.seq, self.entries, first = self.seq + 1, self.entries + 1, self.seq + 2
-                stored = db.execute("SELECT hash FROM entries WHERE seq = ?", (self.seq,)).get
-                self.head, self.signature = stored if isinstance(stored, bytes) else b"", None
+    def _check_texts_gone(self, source: Source, walk: Walk) -> None:
+        for seq in sorted(walk.absent.keys() - walk.erased):
+            self.found.add(seq, "text_missing")
+        for seq in sorted(walk.erased - walk.absent.keys()):
+            if source.select("SELECT 1 FROM texts WHERE seq = ?", seq):
+                self.found.add(seq, "text_kept")
 
-    def _walk_rows(self, db: apsw.Connection, first: int, last: int) -> None:
-        """The hot loop (3 us an entry): one comparison when all is well, a diagnosis when not.
-
-        The columns are not parsed out of the body: the body must begin and end with what they say, which in JSON with
-        its quotes escaped only one set of values can.
-        """
-        sha256, heads, quoted, fronts = hashlib.sha256, self.heads, _Quoted(), _Fronts()
-        texts = _TextRows(db, first, last)
-        for row in db.execute(_ENTRIES, (first, last)):
-            seq, time, kind, decision, request_id, actor, body, prev, digest, signature = row
-            own = texts.of(seq) if texts.next_seq <= seq else None
-            try:
-                front = fronts[actor] if own is None else _front_of(actor, own)
-                back = (
-                    f',"decision":{quoted[decision]},"kind":{quoted[kind]},"request_id":{quote(request_id)}'
-                    f',"seq":{seq},"signed":{quote(self.signature)},"time":{quote(time)}}}'
-                )
-                intact = (
-                    prev == self.head
-                    and sha256(prev + body).digest() == digest
-                    and seq == self.seq + 1
-                    and body.endswith(back.encode())
-                    and body.startswith(front)
-                )
-            except (TypeError, AttributeError, UnicodeEncodeError):
-                intact = False
-            if not intact:
-                self._diagnose(row, own or {})
-                digest = digest if isinstance(digest, bytes) else b""
-            if kind == "note":
-                self._note_erasure(body)
-            self.seq, self.head, self.time, self.signature = seq, digest, time, signature
-            self.entries += 1
-            if seq in heads:
-                heads[seq] = digest
-        for orphan in texts.orphans_after(last):
-            self.add(orphan, "text", "no such entry")
-
-    def _diagnose(self, row: tuple[Any, ...], own: dict[str, tuple[Any, Any]]) -> None:
-        """Name what is wrong with a row. An entry whose texts were erased comes here too, with nothing wrong."""
-        seq, time, kind, decision, request_id, actor, body, prev, digest, _ = row
-        before = len(self.problems)
-        if seq != self.seq + 1:
-            self.add(*((self.seq + 1, "missing", f"{self.seq + 1}-{seq - 1}") if seq > self.seq else (seq, "order")))
-        elif prev != self.head:
-            self.add(seq, "chain")
-        if (
-            not all(isinstance(v, bytes) for v in (body, prev, digest))
-            or hashlib.sha256(prev + body).digest() != digest
-        ):
-            self.add(seq, "hash")
-        said = _parse(body)
-        columns = {"seq": seq, "time": time, "kind": kind, "decision": decision}
-        for name, value in (columns | {"request_id": request_id, "actor": actor}).items():
-            if said.get(name, ...) != value:
-                self.add(seq, "column", name)
-        if len(self.problems) == before and said.get("signed") != self.signature:
-            # Either this entry was made up, or the signature beside the one before was changed: the key can tell.
-            forged = self.key is not None and not self._signs_head(str(said.get("signed")), self.key)
-            self.add(seq if forged else seq - 1, "signature")
-        self._diagnose_texts(seq, said.get("content"), own)
-        if len(self.problems) == before and seq not in self.absent:
-            self.add(seq, "body")
-
-    def _diagnose_texts(self, seq: int, content: object, own: dict[str, tuple[Any, Any]]) -> None:
-        stated = content if isinstance(content, dict) else {}
-        for name, (salt, text) in own.items():
-            if not isinstance(salt, bytes) or text_hash(salt, text) != stated.get(name):
-                self.add(seq, "text", name)
-        gone = len(stated.keys() - own.keys())
-        if gone:
-            self.absent[seq] = gone
-
-    def _signs_head(self, signature: str, key: Ed25519PublicKey) -> bool:
-        """Whether a signature is the gateway's for the entry read last."""
-        return Anchor(self.ledger_id, self.seq, self.head.hex(), str(self.time), signature).is_signed(key)
-
-    def _note_erasure(self, body: object) -> None:
-        data = _parse(body).get("data")
-        if isinstance(data, dict) and data.get("event") == "erased" and isinstance(data.get("seq"), int):
-            self.erased.add(data["seq"])
-
-    def _check_texts_gone(self, db: apsw.Connection) -> None:
-        for seq in sorted(self.absent.keys() - self.erased):
-            self.add(seq, "text_missing")
-        for seq in sorted(self.erased - self.absent.keys()):
-            if db.execute("SELECT 1 FROM texts WHERE seq = ?", (seq,)).get:
-                self.add(seq, "text_kept")
-
-    def _catch_up(self, db: apsw.Connection) -> None:
+    def _catch_up(self, source: Source, walk: Walk) -> None:
         """A ledger in use: the commit we read last may be anchored by now; read on to where the anchor is."""
         for attempt in range(10):
             clock.sleep(0.005 * attempt)
             self.anchor = self._read_anchor()
-            if self.anchor is None or self.anchor.seq >= self.seq:
+            if self.anchor is None or self.anchor.seq >= walk.seq:
                 break
         if self.anchor is None:
             return
-        self.heads |= {seq: b"" for seq in self._wanted() if seq > self.seq}
-        self.heads[self.seq] = self.head
-        if self.anchor.seq > self.seq:
-            db.execute("COMMIT")
-            db.execute("BEGIN")
-            self._walk(db, self.seq + 1, self.anchor.seq)
+        walk.heads |= {seq: b"" for seq in self._wanted() if seq > walk.seq}
+        walk.heads[walk.seq] = walk.head
+        if self.anchor.seq > walk.seq:
+            source.renew()
+            walk.go(walk.seq + 1, self.anchor.seq)
 
-    def _check_anchor(self, db: apsw.Connection) -> None:
+    def _check_anchor(self, source: Source, walk: Walk) -> None:
         anchor = self.anchor
         if anchor is None:
             return
-        if self.entries and anchor.ledger_id != self.ledger_id:
-            self.add(1, "other_ledger", f"{anchor.ledger_id} / {self.ledger_id}")
+        if walk.entries and anchor.ledger_id != walk.ledger_id:
+            self.found.add(1, "other_ledger", f"{anchor.ledger_id} / {walk.ledger_id}")
             return
-        if anchor.seq > self.seq:
-            self.add(self.seq + 1, "cut", f"{self.seq + 1}-{anchor.seq}")
-        elif self.heads.get(anchor.seq, b"").hex() != anchor.head:
-            self.add(self._first_redone(db, anchor.seq), "head", f"seq {anchor.seq}")
-        if self.seq > anchor.seq:
-            self.add(anchor.seq + 1, "unanchored", f"{anchor.seq + 1}-{self.seq}")
-            if self.key and not self._signs_head(str(self.signature), self.key):
-                self.add(self.seq, "signature")
-        elif self.seq == anchor.seq > 0 and self.signature != anchor.signature:
-            self.add(self.seq, "signature")
+        if anchor.seq > walk.seq:
+            self.found.add(walk.seq + 1, "cut", f"{walk.seq + 1}-{anchor.seq}")
+        elif walk.heads.get(anchor.seq, b"").hex() != anchor.head:
+            self.found.add(self._first_redone(source, anchor.seq), "head", f"seq {anchor.seq}")
+        if walk.seq > anchor.seq:
+            # In a shared store the rest is other gateways'; each checks the end it signed by its own anchor.
+            if not source.shared:
+                self.found.add(anchor.seq + 1, "unanchored", f"{anchor.seq + 1}-{walk.seq}")
+            if self.key and not walk.signs_head(str(walk.signature)):
+                self.found.add(walk.seq, "signature")
+        elif walk.seq == anchor.seq > 0 and walk.signature != anchor.signature:
+            self.found.add(walk.seq, "signature")
 
-    def _first_redone(self, db: apsw.Connection, last: int) -> int:
+    def _first_redone(self, source: Source, last: int) -> int:
         """Where a recomputed chain begins: after the last entry whose signature still fits its hash.
 
         Everything after the edit has another hash, so the signatures are good up to one point and bad from there.
@@ -370,89 +225,46 @@ class _Check:
         """
         if self.key is None:
             return last
-        signed = [s for (s,) in db.execute("SELECT seq FROM entries WHERE signature NOT NULL AND seq <= ?", (last,))]
+        query = "SELECT seq FROM entries WHERE signature IS NOT NULL AND seq <= ? ORDER BY seq"
+        signed = [seq for (seq,) in source.select(query, last)]
         low, high = 0, len(signed)
         while low < high:
             middle = (low + high) // 2
-            if self._is_signed(db, signed[middle]):
+            if self._is_signed(source, signed[middle]):
                 low = middle + 1
             else:
                 high = middle
         good, bad = signed[low - 1] if low else 0, signed[low] if low < len(signed) else last
-        breaks = [p.seq for p in self.problems if p.kind in _BREAKS and good < p.seq <= bad]
+        breaks = [p.seq for p in self.found.problems if p.kind in _BREAKS and good < p.seq <= bad]
         return min(breaks, default=min(good + 1, last))
 
-    def _is_signed(self, db: apsw.Connection, seq: int) -> bool:
-        row = db.execute("SELECT hash, time, signature FROM entries WHERE seq = ?", (seq,)).get
-        digest, time, signature = row
-        if not isinstance(digest, bytes) or self.key is None:
+    def _is_signed(self, source: Source, seq: int) -> bool:
+        ((digest, time, signature),) = source.select("SELECT hash, time, signature FROM entries WHERE seq = ?", seq)
+        if not isinstance(digest, bytes) or self.key is None or self.walk is None:
             return False
-        return Anchor(self.ledger_id, seq, digest.hex(), str(time), str(signature)).is_signed(self.key)
+        return Anchor(self.walk.ledger_id, seq, digest.hex(), str(time), str(signature)).is_signed(self.key)
 
-    def _check_expected(self) -> None:
-        if self.expected is None:
+    def _check_stated(self, walk: Walk) -> None:
+        """Heads noted elsewhere, and those of sealed months."""
+        for kind, pairs in (("expected", (self.expected,) if self.expected else ()), ("sealed", self.more)):
+            for seq, head in pairs:
+                if walk.heads.get(seq, b"").hex() != head.lower():
+                    self.found.add(min(seq, walk.seq + 1), kind, f"seq {seq}")
+
+    def _damaged_indexes(self) -> list[str]:
+        """On a connection and a thread of its own: it takes as long as the walk, outside the interpreter's lock."""
+        if is_address_file(self.path):
+            return []
+        source = source_at(self.path)
+        try:
+            return source.damaged_indexes()
+        finally:
+            source.close()
+
+    def _check_indexes(self, indexes: Future[list[str]]) -> None:
+        """Only where nothing else is wrong: a damaged page or table shows in the indexes too, and less exactly."""
+        if self.found:
             return
-        seq, head = self.expected
-        if self.heads.get(seq, b"").hex() != head.lower():
-            self.add(min(seq, self.seq + 1), "expected", f"seq {seq}")
-
-
-class _TextRows:
-    """The texts table read alongside the entries, both in order of seq."""
-
-    def __init__(self, db: apsw.Connection, first: int, last: int) -> None:
-        self._rows: Iterator[tuple[Any, ...]] = iter(db.execute(_TEXTS, (first, last)))
-        self._orphans: list[int] = []
-        self._next: tuple[Any, ...] | None = None
-        self.next_seq: float = 0
-        self._advance()
-
-    def _advance(self) -> None:
-        self._next = next(self._rows, None)
-        self.next_seq = float("inf") if self._next is None else self._next[0]
-
-    def of(self, seq: int) -> dict[str, tuple[Any, Any]]:
-        """name -> (salt, text) of one entry; rows of no entry are set aside as orphans."""
-        own: dict[str, tuple[Any, Any]] = {}
-        while self._next is not None and self.next_seq <= seq:
-            number, name, salt, text = self._next
-            if number == seq:
-                own[bytes(name).decode("utf-8", "replace")] = (salt, text)
-            else:
-                self._orphans.append(int(number))
-            self._advance()
-        return own
-
-    def orphans_after(self, seq: int) -> list[int]:
-        """Rows that belonged to no entry, once the entries are read."""
-        self.of(seq + 1)
-        return self._orphans
-
-
-class _Quoted(dict[str | None, str]):
-    """JSON strings of the few values that repeat."""
-
-    def __missing__(self, value: str | None) -> str:
-        self[value] = quote(value)
-        return self[value]
-
-
-class _Fronts(dict[str | None, bytes]):
-    """How the body of an entry without texts begins, by actor."""
-
-    def __missing__(self, actor: str | None) -> bytes:
-        self[actor] = body_front(actor, {}).encode()
-        return self[actor]
-
-
-def _front_of(actor: str | None, own: dict[str, tuple[Any, Any]]) -> bytes:
-    return body_front(actor, {name: text_hash(salt, text) for name, (salt, text) in own.items()}).encode()
-
-
-def _parse(body: object) -> dict[str, Any]:
-    """The body as an object; empty for anything else."""
-    try:
-        value = json.loads(body) if isinstance(body, bytes) else None
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+        error = indexes.exception()
+        for line in [type(error).__name__] if error else indexes.result():
+            self.found.add(1, "index", line)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from so8t.core.errors import LevelUnknown, RecordInvalid
 
@@ -135,8 +135,16 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """An earlier turn of a conversation, as the client tells it: any of them may be made up."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
-    """What an employee asks, with who asks and what is touched."""
+    """What an employee asks, with who asks and what is touched; `history` is what was said before, oldest first."""
 
     id: str
     query: str
@@ -144,6 +152,7 @@ class Request:
     classification: str | None = None
     domain: Domain | None = None
     user: str = "anonymous"
+    history: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,13 +224,21 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What leaves the gateway: the verdict, its ledger entry, and the text shown."""
+    """What leaves the gateway: the verdict, its ledger entry, and the text shown.
+
+    `cut`: the answer reached its token limit. `withheld`: why it was not released, or "". Tokens 0 = not told.
+    """
 
     verdict: Verdict
     text: str
     ledger_seq: int
     ledger_head: str
     ms: Mapping[str, float] = field(default_factory=dict)
+    tokens: int = 0
+    prompt_tokens: int = 0
+    cut: bool = False
+    withheld: str = ""
+    failed: str = ""
 
 
 _IMAGE_FIELDS = ("modality", "image_path", "image_type", "ocr_content", "safety_level")

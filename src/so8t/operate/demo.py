@@ -6,20 +6,21 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from so8t.core import signing
+from so8t.core import sealing, signing
 from so8t.core.errors import BundleUnproven, LedgerBroken
-from so8t.core.files import read_jsonl, write_json
+from so8t.core.files import read_json, read_jsonl, write_json
 from so8t.core.ledger import Ledger
 from so8t.core.ledger_verify import verify
 from so8t.core.packaged import packaged
 from so8t.core.run import StageContext
 from so8t.core.types import Decision, Reply, Request, Verdict
 from so8t.decide.combine import combine
-from so8t.judge.triple import TripleJudge
+from so8t.judge.triple import PROMPT, TripleJudge
+from so8t.operate.answering import Answering, AnswerOptions
 from so8t.operate.gateway import Gateway
 from so8t.operate.serving import running_judge
 
-LEDGER_KEY, BUNDLE_KEY = "ledger.key", "bundle.key"
+LEDGER_KEY, TEXT_KEY, BUNDLE_KEY = "ledger.key", "text.key", "bundle.key"
 
 
 def demo_requests(name: str) -> list[tuple[Request, Decision]]:
@@ -35,13 +36,14 @@ def run_demo(ctx: StageContext) -> dict[str, Any]:
     """Writes demo.json; raises LedgerBroken if the ledger does not verify afterwards."""
     requests = demo_requests(ctx.config.demo.requests)
     key = signing.load_or_create(ctx.run.keys / LEDGER_KEY)
-    with Ledger(ctx.run.ledger, key) as ledger:
+    text_key = sealing.load_or_create(ctx.run.keys / TEXT_KEY)
+    with Ledger(ctx.run.ledger, key, text_key) as ledger:
         rows = asyncio.run(_ask(ctx, ledger, requests))
     for row in rows:
         mark = "=" if row["decision"] == row["label"] else "≠"
         line = f"      {row['decision']:<8} {mark} {row['label']:<8} {row['query']}\n               → {row['reply']}"
         ctx.progress.say(line, line)
-    report = verify(ctx.run.ledger, public_key=key.public_key())
+    report = verify(ctx.run.ledger, public_key=key.public_key(), text_key=text_key)
     if not report.ok:
         raise LedgerBroken(where=ctx.run.ledger, detail="; ".join(p.en for p in report.problems[:3]))
     facts = {
@@ -65,7 +67,7 @@ def run_demo(ctx: StageContext) -> dict[str, Any]:
 
 async def _ask(ctx: StageContext, ledger: Ledger, requests: list[tuple[Request, Decision]]) -> list[dict[str, Any]]:
     trusted = signing.public_path(ctx.run.keys / BUNDLE_KEY)
-    async with running_judge(ctx.input("bundle"), trusted, allow_unproven=True) as (bundle, judge):
+    async with running_judge(ctx.input("bundle"), trusted, allow_unproven=True) as (bundle, judge, backend):
         try:
             bundle.require_proof()
             proven, why = True, ""
@@ -77,11 +79,12 @@ async def _ask(ctx: StageContext, ledger: Ledger, requests: list[tuple[Request, 
             )
         body = {"payload_digest": bundle.payload_digest, "proven": proven, "why": why, "actor": "demo"}
         await asyncio.wrap_future(ledger.append("bundle", body))
-        gateway = Gateway(judge, ledger, ctx.config.demo.maximum_tokens)
+        gateway = Gateway(judge, ledger, Answering(backend, int(read_json(bundle.folder / PROMPT)["context"])))
+        options = AnswerOptions(ctx.config.demo.maximum_tokens)
         rows = []
         with ctx.progress.task("asking", len(requests), "request") as task:
             for request, label in requests:
-                rows.append(_row(judge, request, label, await gateway.ask(request)))
+                rows.append(_row(judge, request, label, await gateway.ask(request, options)))
                 task.advance()
         return rows
 

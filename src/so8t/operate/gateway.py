@@ -1,106 +1,206 @@
-"""The one path to an answer: judge, answer if allowed, check the answer, commit to the ledger, then speak.
+"""The one path to an answer: judge, commit to the ledger, answer if allowed, check the answer, then speak.
 
-Nothing leaves before the ledger entry is durable; if it cannot be committed, nothing is answered (DESIGN.md).
+Nothing leaves before the ledger entry is durable; if it cannot be committed, nothing is answered (DESIGN.md). An answer
+given at once is part of that entry. Of a streamed one, the verdict is durable before the first sentence leaves, and a
+second entry says how it ended before the last.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from so8t.core.errors import RecordInvalid
+from so8t.core.errors import LedgerError, RecordInvalid, So8tError
 from so8t.core.ledger import Ledger
-from so8t.core.types import Decision, Reply, Request, Verdict
-from so8t.decide.clearance import classification_from_markers
-from so8t.decide.pii import IDENTIFIERS, find
+from so8t.core.ledger_format import Entry
+from so8t.core.types import Decision, Reply, Request, Verdict, canonical_json
+from so8t.decide.clearance import effective_classification
 from so8t.decide.policy import Policy
 from so8t.decide.views import views
 from so8t.judge.triple import TripleJudge
+from so8t.operate.answering import Answer, Answering, AnswerOptions
+from so8t.operate.words import refusal
 
 MAX_QUERY = 20_000  # characters; longer requests are refused before anything looks at them
+MAX_HISTORY, MAX_TURNS = 100_000, 200  # characters and turns of what was said before
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the model said, or why it is withheld."""
+class Recorded:
+    """A verdict that is durable: what metrics, notifications and event logs are told."""
 
-    text: str
-    withheld: str = ""
-    failed: bool = False
+    verdict: Verdict
+    request: Request
+    entry: Entry
+
+
+@dataclass(slots=True)
+class Stream:
+    """A judged request whose answer is still to come: iterate `sentences`, then `answer` says how it ended."""
+
+    verdict: Verdict
+    entry: Entry
+    sentences: AsyncGenerator[str]
+    answer: Answer | None = None
 
 
 @dataclass(slots=True)
 class Gateway:
-    """Judge, ledger and the model behind it; every skin (HTTP, MCP, console) calls ask()."""
+    """Judge, ledger and the model behind them; every skin (HTTP, MCP, console) calls ask() or stream().
+
+    `observers` are told of every durable verdict; they must not raise and not wait. `ledger_failure`: why the last
+    entry could not be made durable, or "".
+    """
 
     judge: TripleJudge
     ledger: Ledger
-    maximum_tokens: int = 512
-    answer_seconds: float = 120.0
+    answering: Answering
+    observers: list[Callable[[Recorded], None]] = field(default_factory=list)
     clock: Callable[[], float] = time.perf_counter
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ledger_failure: str = ""
+    _endings: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
 
-    async def ask(self, request: Request) -> Reply:
+    async def ask(self, request: Request, options: AnswerOptions | None = None) -> Reply:
         """Raises LedgerUnavailable when the verdict cannot be made durable, LevelUnknown or RecordInvalid for a
         request that nobody can judge."""
-        begin = self.clock()
-        if len(request.query) > MAX_QUERY:
-            raise RecordInvalid(where=request.id, detail=f"query > {MAX_QUERY}")
-        verdict = await self.judge.judge(request)
+        begin, judge = self.clock(), self.judge
+        verdict = await self._judged(request, judge)
         judged = self.clock()
-        answer = await self._answer(request, verdict) if verdict.decision == Decision.ALLOW else Answer("")
-        text = spoken(verdict, answer)
+        answer = await self._whole(request, verdict, judge, options or AnswerOptions())
         answered = self.clock()
-        body = ledger_body(request, verdict, answer)
-        future = self.ledger.append("decision", body, text={"query": request.query, "reply": text})
-        entry = await asyncio.wrap_future(future)
+        entry = await self._commit(request, verdict, answer, judge)
         ms = {
             "judge": (judged - begin) * 1e3,
             "answer": (answered - judged) * 1e3,
             "ledger": (self.clock() - answered) * 1e3,
         }
-        return Reply(verdict, text, entry.seq, entry.hash.hex(), ms)
+        return Reply(
+            verdict, answer.text, entry.seq, entry.head, ms,
+            answer.tokens, answer.prompt_tokens, not answer.stopped, answer.withheld, answer.failed,
+        )  # fmt: skip
 
-    async def _answer(self, request: Request, verdict: Verdict) -> Answer:
+    async def stream(self, request: Request, options: AnswerOptions | None = None) -> Stream:
+        """The durable verdict and the sentences of the answer to come; the same errors as ask(), before any of it."""
+        judge = self.judge
+        verdict = await self._judged(request, judge)
+        refused = None if verdict.decision == Decision.ALLOW else Answer(refusal(verdict))
+        entry = await self._commit(request, verdict, refused, judge)
+        made = Stream(verdict, entry, _nothing(), refused)
+        if refused is None:
+            made.sentences = self._sentences(made, request, judge, options or AnswerOptions())
+        else:
+            made.sentences = _said(refused.text)
+        return made
+
+    async def embed(self, actor: str, texts: Sequence[str]) -> list[list[float]]:
+        """Vectors of the asker's own texts. Raises RecordInvalid, EmbeddingsMissing, LedgerUnavailable."""
+        if any(len(text) > MAX_QUERY for text in texts):
+            raise RecordInvalid(where="input", detail=f"text > {MAX_QUERY}")
+        vectors = await self.answering.upstream.embed(texts)
+        await self.note("note", {"event": "embedded", "actor": actor, "characters": sum(map(len, texts))})
+        return vectors
+
+    async def answer_reviewed(self, request: Request, decision_seq: int, review_seq: int) -> tuple[Entry, str]:
+        """The model's answer to what a person has allowed, checked like any other; its entry and its text."""
+        judge = self.judge
+        answer = await self.answering.whole(request, request.domain, judge, AnswerOptions())
+        body = {"request_id": request.id, "actor": request.user, "decision_seq": decision_seq, "review_seq": review_seq}
+        entry = await self.record("answer", body | _ending(answer), {"reply": answer.text})
+        return entry, answer.text
+
+    async def note(self, kind: str, body: dict[str, Any]) -> Entry:
+        """What is no verdict and is kept all the same: a refused input, a login, a change of policy."""
+        return await self.record(kind, body, {})
+
+    async def settled(self) -> None:
+        """Returns when every answer that came to its end has its entry: for a graceful stop."""
+        await asyncio.gather(*self._endings, return_exceptions=True)
+
+    async def _judged(self, request: Request, judge: TripleJudge) -> Verdict:
         try:
-            async with asyncio.timeout(self.answer_seconds):
-                policy, limit = self.judge.policy, self.maximum_tokens
-                text = await self.judge.model.answer(request, policy, verdict.domain, limit)
-            return Answer(text, objection(text, request, self.judge.policy))
-        except Exception as error:  # whatever broke, the verdict is still to be recorded and nothing unchecked leaves
-            return Answer("", f"障害 {type(error).__name__}", failed=True)
+            _check_size(request)
+            return await judge.judge(request)
+        except So8tError as error:
+            await self.note("error", {"request_id": request.id, "actor": request.user, "error": error.code})
+            raise
+
+    async def _whole(self, request: Request, verdict: Verdict, judge: TripleJudge, options: AnswerOptions) -> Answer:
+        if verdict.decision != Decision.ALLOW:
+            return Answer(refusal(verdict))
+        return await self.answering.whole(request, verdict.domain, judge, options)
+
+    async def _commit(self, request: Request, verdict: Verdict, answer: Answer | None, judge: TripleJudge) -> Entry:
+        texts = {"query": request.query}
+        if request.history:
+            texts["history"] = canonical_json([[turn.role, turn.text] for turn in request.history])
+        if answer is not None:
+            texts["reply"] = answer.text
+        body = ledger_body(request, verdict) | ({} if answer is None else _ending(answer))
+        if verdict.decision == Decision.ESCALATE:
+            body["review"] = review_terms(request, verdict, judge.policy, self.now())
+        entry = await self.record("decision", body, texts)
+        for observer in self.observers:
+            observer(Recorded(verdict, request, entry))
+        return entry
+
+    async def _sentences(
+        self, stream: Stream, request: Request, judge: TripleJudge, options: AnswerOptions
+    ) -> AsyncGenerator[str]:
+        """Each sentence is held until the next is there, so that the last leaves after the entry of its end."""
+        held, answer = "", None
+        parts: list[str] = []
+        try:
+            async with aclosing(self.answering.stream(request, stream.verdict.domain, judge, options)) as sentences:
+                async for sentence in sentences:
+                    if isinstance(sentence, Answer):
+                        answer = sentence
+                        continue
+                    if held:
+                        parts.append(held)
+                        yield held
+                    held = sentence
+        finally:
+            # Also when the asker has gone: what left is recorded.
+            stream.answer = answer or Answer("".join(parts), aborted=True)
+            ending = asyncio.create_task(self._end(request, stream))
+            self._endings.add(ending)
+            ending.add_done_callback(self._endings.discard)
+            await asyncio.shield(ending)
+        if held:
+            yield held
+
+    async def _end(self, request: Request, stream: Stream) -> None:
+        assert stream.answer is not None
+        body = {"request_id": request.id, "actor": request.user, "decision_seq": stream.entry.seq}
+        body |= _ending(stream.answer)
+        await self.record("answer", body, {"reply": stream.answer.text})
+
+    async def record(self, kind: str, body: dict[str, Any], texts: dict[str, str]) -> Entry:
+        """An entry, once it is durable. Raises LedgerUnavailable."""
+        try:
+            entry = await asyncio.wrap_future(self.ledger.append(kind, body, text=texts))
+        except LedgerError as error:
+            self.ledger_failure = error.code
+            raise
+        self.ledger_failure = ""
+        return entry
 
 
-def objection(answer: str, request: Request, policy: Policy) -> str:
-    """Why an answer must not leave, or "": material above the asker's clearance, or personal data he did not bring."""
-    marked = (classification_from_markers(view.text, policy) for view in views(answer))
-    level = max((m for m in marked if m is not None), key=policy.levels.rank, default=None)
-    if level is not None and policy.levels.gap(request.clearance, level) > 0:
-        return f"答えに区分「{level}」の印がある"
-    brought = {request.query[f.start : f.end] for f in find(request.query, IDENTIFIERS)}
-    if any(answer[f.start : f.end] not in brought for f in find(answer, IDENTIFIERS)):
-        return "答えに個人情報か秘密情報らしきものがある"
-    return ""
+def _check_size(request: Request) -> None:
+    if len(request.query) > MAX_QUERY:
+        raise RecordInvalid(where=request.id, detail=f"query > {MAX_QUERY}")
+    said = sum(len(turn.text) for turn in request.history)
+    if said > MAX_HISTORY or len(request.history) > MAX_TURNS:
+        raise RecordInvalid(where=request.id, detail=f"history > {MAX_HISTORY} characters or {MAX_TURNS} turns")
 
 
-def spoken(verdict: Verdict, answer: Answer) -> str:
-    """What the asker reads."""
-    if verdict.decision == Decision.DENY:
-        refusal = f"この依頼にはお応えできません。根拠: {verdict.policy_ref}。"
-        return refusal + "お困りの点があれば、正規の手続きを担当部門にご相談ください。"
-    if verdict.decision == Decision.ESCALATE:
-        target = verdict.escalation_target
-        return f"この依頼は {target} の判断が必要です。引き継ぎとして記録しました。根拠: {verdict.policy_ref}。"
-    if answer.failed:
-        return "答えを作れませんでした。時間をおいて、もう一度お試しください。"
-    if answer.withheld:
-        return f"答えを作りましたが、確認のため差し止めました({answer.withheld})。"
-    return answer.text or "(モデルは何も答えませんでした)"
-
-
-def ledger_body(request: Request, verdict: Verdict, answer: Answer) -> dict[str, Any]:
+def ledger_body(request: Request, verdict: Verdict) -> dict[str, Any]:
     """What the ledger keeps for good: no text of the asker or the model, only their salted hashes (core/ledger.py)."""
     return {
         "request_id": request.id,
@@ -109,5 +209,34 @@ def ledger_body(request: Request, verdict: Verdict, answer: Answer) -> dict[str,
         "classification": request.classification,
         **{k: v for k, v in verdict.to_json().items() if k not in ("id", "opinions")},
         "opinions": [{k: v for k, v in o.to_json().items() if k != "reason"} for o in verdict.opinions],
-        "answer_withheld": answer.withheld,
     }
+
+
+def review_terms(request: Request, verdict: Verdict, policy: Policy, now: datetime) -> dict[str, Any]:
+    """What applies to a handed-over request from now on, whatever the policy says later (operate/review/case.py)."""
+    classification = effective_classification(request, views(request.query), policy)
+    rules = policy.review
+    return {
+        "deadline": (now + timedelta(hours=rules.deadline_hours)).isoformat(timespec="seconds"),
+        "reviewers": list(rules.reviewers_of(verdict.escalation_target)),
+        "four_eyes": rules.needs_two(classification, verdict.domain, verdict.rules),
+        "classification": classification,
+    }
+
+
+def _ending(answer: Answer) -> dict[str, Any]:
+    return {
+        "answer_withheld": answer.withheld,
+        "answer_failed": answer.failed,
+        "answer_aborted": answer.aborted,
+        "answer_tokens": answer.tokens,
+    }
+
+
+async def _said(text: str) -> AsyncGenerator[str]:
+    yield text
+
+
+async def _nothing() -> AsyncGenerator[str]:
+    return
+    yield

@@ -1,16 +1,34 @@
-"""A verified bundle -> a running judge: the model server, the three judges, and in time the gateway over them."""
+"""A verified bundle -> a running judge, and a running office: model, judges, ledger, gateway, who is who, HTTP."""
 
 from __future__ import annotations
 
+import dataclasses
+import ipaddress
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from so8t.ask.llamacpp import LlamaCpp
 from so8t.ask.llamacpp_server import serve
-from so8t.core.bundle import Bundle, open_bundle
+from so8t.ask.pool import Pool
+from so8t.core import sealing, signing
+from so8t.core.bundle import LISTING, Bundle, open_bundle
+from so8t.core.errors import BundleUnproven, ConfigValueInvalid
 from so8t.core.files import read_json
+from so8t.core.ledger import Ledger
+from so8t.core.ledger_read import LedgerReader
+from so8t.core.serve_config import LedgerConfig, ServeConfig
 from so8t.judge.triple import PROMPT, TripleJudge, load_triple, read_calibration
+from so8t.operate.answering import Answering
+from so8t.operate.background import beside
+from so8t.operate.gateway import Gateway
+from so8t.operate.identity.authenticator import Authenticator
+from so8t.operate.policy_watch import PolicyWatch
+from so8t.operate.review.notify import Notifier
+from so8t.operate.review.queue import ReviewQueue
+from so8t.operate.upstream import running_upstream
 
 SLOTS = 2
 
@@ -18,7 +36,7 @@ SLOTS = 2
 @asynccontextmanager
 async def running_judge(
     folder: Path, trusted_key: Path | None, *, allow_unproven: bool = False, threads: int = 1
-) -> AsyncIterator[tuple[Bundle, TripleJudge]]:
+) -> AsyncIterator[tuple[Bundle, TripleJudge, LlamaCpp]]:
     """Raises BundleBroken, SignatureInvalid, BundleUnproven before any model is started."""
     bundle = open_bundle(folder, trusted_key)
     if not allow_unproven:
@@ -29,6 +47,150 @@ async def running_judge(
     with serve(bundle.gguf(quantisation), context, slots=SLOTS, threads=threads) as address:
         backend = LlamaCpp(address)
         try:
-            yield bundle, load_triple(folder, backend, calibration, bundle.payload_digest)
+            yield bundle, load_triple(folder, backend, calibration, bundle.payload_digest), backend
         finally:
             await backend.close()
+
+
+@dataclass(slots=True)
+class Running:
+    """A running office without its skins. `unproven`: why the bundle should not be trusted, or ""."""
+
+    config: ServeConfig
+    bundle: Bundle
+    quantisation: str
+    context: int
+    pool: Pool
+    gateway: Gateway
+    policy: PolicyWatch
+    reader: LedgerReader
+    reviews: ReviewQueue
+    authenticator: Authenticator
+    unproven: str
+
+
+@asynccontextmanager
+async def running_office(
+    config: ServeConfig, folder: Path, trusted_key: Path | None, *, allow_unproven: bool = False
+) -> AsyncIterator[Running]:
+    """Everything behind the skins, until the block ends; then every answer under way has its entry.
+
+    Raises BundleBroken, SignatureInvalid, BundleUnproven, PolicyInvalid, LedgerError, BackendDown, AccountsBroken,
+    ConfigValueInvalid before anybody is answered.
+    """
+    check_exposure(config)
+    bundle, unproven = _proven(folder, trusted_key, allow_unproven)
+    prompt = read_json(folder / PROMPT)
+    quantisation, context = str(prompt["deploy"]), int(prompt["context"])
+    calibration = read_calibration(folder, quantisation)
+    with open_ledger(config.ledger) as ledger:
+        async with running_upstream(config.upstream, bundle, quantisation, context) as pool:
+            judge = load_triple(folder, pool, calibration, bundle.payload_digest)
+            proven = judge.policy
+            judge = dataclasses.replace(judge, sparing=True, model_seconds=config.judge_seconds)
+            gateway = Gateway(judge, ledger, Answering(pool, context, config.answer_seconds))
+            await gateway.note("bundle", bundle_body(bundle, unproven))
+            policy = PolicyWatch(gateway, proven, Path(config.policy) if config.policy else None, allow_unproven)
+            await policy.start()
+            authenticator = _authenticator(config, gateway)
+            await authenticator.start()
+            reader = LedgerReader(Path(config.ledger.postgres_file or config.ledger.path), text_key(config.ledger))
+            reviews = ReviewQueue(gateway, reader, learn=judge.precedents.add)
+            await reviews.cases()  # what people decided before are precedents from the first request on
+            notifier = Notifier(config.notify, f"{address(config)}/review")
+            gateway.observers.append(notifier.observe)
+            try:
+                async with beside((policy.watch, reviews.sweep, notifier.run)):
+                    yield Running(
+                        config, bundle, quantisation, context, pool, gateway, policy, reader, reviews, authenticator,
+                        unproven,
+                    )  # fmt: skip
+            finally:
+                await gateway.settled()
+                reader.close()
+                authenticator.close()
+
+
+def open_ledger(config: LedgerConfig) -> Ledger:
+    """The writer. Its folder and its keys are made at the first start."""
+    path = Path(config.postgres_file or config.path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    key = signing.load_or_create(Path(config.key))
+    return Ledger(path, key, text_key(config), anchor_seconds=config.anchor_seconds)
+
+
+def text_key(config: LedgerConfig) -> sealing.TextKey:
+    return sealing.load_or_create(Path(config.text_key))
+
+
+def check_exposure(config: ServeConfig) -> None:
+    """Plain HTTP only on this machine, or behind a proxy that is named. Raises ConfigValueInvalid."""
+    try:
+        address = ipaddress.ip_address(config.address)
+    except ValueError:
+        raise ConfigValueInvalid(where="serve.address", detail=f"{config.address!r}: a literal address") from None
+    if bool(config.tls.certificate) != bool(config.tls.key):
+        raise ConfigValueInvalid(where="serve.tls", detail="certificate and key belong together")
+    if not address.is_loopback and not config.tls.certificate and not config.identity.proxy.addresses:
+        detail = f"{config.address} without serve.tls: passwords and answers would pass in the clear"
+        raise ConfigValueInvalid(where="serve.address", detail=detail)
+
+
+def address(config: ServeConfig) -> str:
+    """How people write it; with its first name where it has one."""
+    name = config.hosts[0] if config.hosts else config.address
+    named = f"[{name}]" if ":" in name else name
+    return f"{'https' if config.tls.certificate else 'http'}://{named}:{config.port}"
+
+
+def hosts(config: ServeConfig) -> tuple[str, ...]:
+    """The names under which this server may be asked."""
+    own = {config.address, *(("localhost", "127.0.0.1", "::1") if _is_loopback(config.address) else ())}
+    return (*sorted(own), *config.hosts)
+
+
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address).is_loopback
+
+
+def _proven(folder: Path, trusted_key: Path | None, allow_unproven: bool) -> tuple[Bundle, str]:
+    bundle = open_bundle(folder, trusted_key)
+    try:
+        bundle.require_proof()
+    except BundleUnproven as error:
+        if not allow_unproven:
+            raise
+        return bundle, error.detail or error.code
+    return bundle, ""
+
+
+def bundle_body(bundle: Bundle, unproven: str) -> dict[str, Any]:
+    return {
+        "event": "serving", "payload_digest": bundle.payload_digest, "signed_by": bundle.signed_by,
+        "proven": not unproven, "why": unproven, "actor": "server",
+    }  # fmt: skip
+
+
+def _authenticator(config: ServeConfig, gateway: Gateway) -> Authenticator:
+    async def record(event: str, body: Any) -> None:
+        await gateway.note("access", {"event": event, **body})
+
+    def levels() -> Any:
+        return gateway.judge.policy.levels
+
+    # Behind a proxy browsers come over TLS, though it ends there.
+    secure = bool(config.tls.certificate) or bool(config.identity.proxy.addresses)
+    return Authenticator(config.identity, levels, record, secure=secure)
+
+
+def model_details(running: Running) -> dict[str, Any]:
+    """What Ollama's clients are shown of the model."""
+    file = running.bundle.gguf(running.quantisation)
+    size = file.stat().st_size if file.is_file() else 0
+    details = {"family": "so8t", "parameter_size": "", "quantization_level": running.quantisation}
+    return {"size": size, "digest": running.bundle.payload_digest, "details": details}
+
+
+def made_at(bundle: Bundle) -> int:
+    """Unix seconds of the bundle's listing."""
+    return int((bundle.folder / LISTING).stat().st_mtime)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +9,16 @@ from typing import Any
 
 from so8t.core.errors import RecordInvalid, SourceUnreadable
 from so8t.core.files import read_jsonl
-from so8t.core.ledger_read import reading
+from so8t.core.ledger_read import LedgerReader, Stored
+from so8t.core.ledger_store import is_address_file
+from so8t.core.sealing import TextKey
 from so8t.core.types import Decision
 from so8t.prove.consistency import Record
 from so8t.prove.suite import Outcome
 
 MAX_RECORDS = 100_000  # of a ledger the newest; a file that holds more is refused
 SQLITE = b"SQLite format 3\x00"
-LEDGER_DECISIONS = (
-    "SELECT e.seq, e.request_id, e.decision, CAST(e.body AS TEXT), t.text FROM entries e "
-    "LEFT JOIN texts t ON t.seq = e.seq AND t.name = 'query' "
-    "WHERE e.kind = 'decision' ORDER BY e.seq DESC LIMIT ?"
-)
+PAGE = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,37 +29,37 @@ class Log:
     left_out: int
 
 
-def read_log(path: Path, queries: Path | None = None) -> Log:
+def read_log(path: Path, queries: Path | None = None, text_key: TextKey | None = None) -> Log:
     """A ledger by its first bytes, else JSON lines.
 
-    Raises SourceMissing, SourceUnreadable, LedgerBroken, RecordInvalid.
+    Raises SourceMissing, SourceUnreadable, LedgerBroken, TextKeyWrong, RecordInvalid.
     """
     if path.is_file():
         with path.open("rb") as f:
-            if f.read(len(SQLITE)) == SQLITE:
-                return from_ledger(path)
+            if f.read(len(SQLITE)) == SQLITE or is_address_file(path):
+                return from_ledger(path, text_key)
     return from_lines(path, queries)
 
 
-def from_ledger(path: Path, most: int = MAX_RECORDS) -> Log:
+def from_ledger(path: Path, text_key: TextKey | None, most: int = MAX_RECORDS) -> Log:
     """The newest `most` decisions, oldest first; read-only. Whether the chain holds is what `ledger verify` tells."""
-    with reading(path) as db:
-        rows = list(db.execute(LEDGER_DECISIONS, (most,)))
-    records = [
-        _entry(f"{path}: seq {seq}", request, decision, body, text)
-        for seq, request, decision, body, text in reversed(rows)
-        if text is not None
-    ]
-    return Log(records, len(rows) - len(records))
+    records: list[Record] = []
+    read, before = 0, None
+    with LedgerReader(path, text_key) as reader:
+        while read < most:
+            limit = min(PAGE, most - read)
+            page = reader.entries(kinds=("decision",), before=before, limit=limit, newest_first=True)
+            if not page:
+                break
+            texts = reader.texts_of(page, ("query",))
+            records += [_entry(f"{path}: seq {e.seq}", e, texts[e.seq]["query"]) for e in page if e.seq in texts]
+            read, before = read + len(page), page[-1].seq
+    return Log(records[::-1], read - len(records))
 
 
-def _entry(where: str, request: str | None, decision: str | None, body: str, text: str) -> Record:
-    try:
-        data = json.loads(body)["data"]
-    except (ValueError, RecursionError, TypeError, KeyError) as error:
-        raise RecordInvalid(where=where, detail="body") from error
-    values: dict[str, Any] = data if isinstance(data, dict) else {}
-    return _record(values | {"id": request or where, "decision": decision, "query": text}, where)
+def _entry(where: str, entry: Stored, text: str) -> Record:
+    values = dict(entry.data) | {"id": entry.request_id or where, "decision": entry.decision, "query": text}
+    return _record(values, where)
 
 
 def from_lines(path: Path, queries: Path | None = None, most: int = MAX_RECORDS) -> Log:

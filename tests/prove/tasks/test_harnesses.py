@@ -112,7 +112,7 @@ def test_the_real_harness_says_what_we_say(micro_run: Path, tmp_path: Path, envi
     bundle = micro_run / "bundle"
 
     async def ours() -> list[Answered]:
-        async with running_judge(bundle, None, allow_unproven=True) as (_, judge):
+        async with running_judge(bundle, None, allow_unproven=True) as (_, judge, _):
             lm_eval.export(tmp_path / "tasks", items, judge)
             return await answer_all(judge, items)
 

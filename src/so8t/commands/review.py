@@ -1,0 +1,122 @@
+"""so8t review: what was handed over, decided through a running server; and what people decided, as training data."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from so8t.ask.wire import Wire
+from so8t.core.config import load_config
+from so8t.core.errors import UsageError
+from so8t.core.files import write_jsonl
+from so8t.core.ledger_read import LedgerReader, Stored
+from so8t.core.sealing import load
+from so8t.core.types import Decision
+from so8t.operate.review.case import Status, after, opened
+from so8t.operate.upstream import secret
+from so8t.report.summary import table
+
+BASE = "/so8t/v1/reviews"
+SERVER = "http://127.0.0.1:8008"
+
+
+def review(options: argparse.Namespace) -> int:
+    """list, show, approve, reject ask the server with a reviewer's key; export reads the ledger."""
+    if options.action == "export":
+        return export(options)
+    if not options.key_file:
+        raise UsageError(where="--key-file", detail="a file with a reviewer's API key (so8t users key NAME)")
+    if options.action != "list" and not options.seq:
+        raise UsageError(where="so8t review", detail=f"{options.action} NUMBER")
+    return asyncio.run(_asked(options))
+
+
+async def _asked(options: argparse.Namespace) -> int:
+    wire = Wire(options.server or SERVER, (f"{BASE}", f"{BASE}/"), key=secret(str(options.key_file)))
+    try:
+        answer = await _ACTIONS[options.action](wire, options)
+    finally:
+        await wire.close()
+    if options.json:
+        print(json.dumps(answer, ensure_ascii=False))
+    else:
+        print(_shown(answer, options.lang == "ja"))
+    return 0
+
+
+async def _list(wire: Wire, _: argparse.Namespace) -> Any:
+    return await wire.get(BASE)
+
+
+async def _show(wire: Wire, options: argparse.Namespace) -> Any:
+    return await wire.get(f"{BASE}/{options.seq}")
+
+
+async def _decide(wire: Wire, options: argparse.Namespace, decision: Decision) -> Any:
+    body = {"decision": decision.value, "comment": options.comment, "answer": options.answer}
+    return await wire.post(f"{BASE}/{options.seq}", body)
+
+
+_ACTIONS: dict[str, Callable[[Wire, argparse.Namespace], Awaitable[Any]]] = {
+    "list": _list,
+    "show": _show,
+    "approve": lambda wire, options: _decide(wire, options, Decision.ALLOW),
+    "reject": lambda wire, options: _decide(wire, options, Decision.DENY),
+}
+
+
+def _shown(answer: Any, ja: bool) -> str:
+    if "reviews" in answer:
+        heads = ["番号", "期限", "判断する人", "分野", "状態"] if ja else ["no.", "deadline", "for", "domain", "state"]
+        rows = [[str(c["seq"]), c["deadline"], c["target"], c["domain"] or "", c["status"]] for c in answer["reviews"]]
+        return table(rows, heads)
+    lines = [f"{answer['seq']}  {answer['status']}  {answer['target']}  {answer['deadline']}"]
+    lines += [f"  {name}: {text}" for name, text in answer.get("texts", {}).items()]
+    lines += [f"  {o['judge']}: {o['decision']} {o['probabilities'] or ''}" for o in answer["opinions"]]
+    return "\n".join(lines)
+
+
+def export(options: argparse.Namespace) -> int:
+    """Closed cases with their texts, as rows for `synth.own`. Erased ones are left out, and so are expired ones."""
+    config = load_config("", options.config).serve.ledger
+    path = options.ledger or Path(config.postgres_file or config.path)
+    key = load(options.text_key or Path(config.text_key))
+    with LedgerReader(path, key) as reader:
+        rows = list(decided(reader))
+    write_jsonl(options.out, rows)
+    if options.json:
+        print(json.dumps({"written": len(rows), "file": str(options.out)}, ensure_ascii=False))
+    else:
+        print(f"{len(rows)} 件 / rows: {options.out}")
+    return 0
+
+
+def decided(reader: LedgerReader) -> Iterator[dict[str, Any]]:
+    """What people decided, oldest first: the request, its levels, their decision, and the answer that was given."""
+    cases = {e.seq: opened(e) for e in every(reader, kinds=("decision",), decision=Decision.ESCALATE.value)}
+    for entry in every(reader, kinds=("review",)):
+        if (seq := entry.data.get("case")) in cases:
+            cases[seq] = after(cases[seq], entry)
+    for case in cases.values():
+        if case.closed not in (Status.ALLOWED, Status.DENIED) or (query := reader.texts(case.seq).get("query")) is None:
+            continue
+        vote = case.votes[-1]
+        own = next((a for v in reversed(case.votes) if (a := reader.texts(v.seq).get("answer"))), None)
+        given = reader.texts(case.answer_seq).get("reply") if case.answer_seq else None
+        yield {
+            "id": f"review-{case.seq}", "query": query, "decision": vote.decision.value, "domain": case.domain,
+            "clearance": case.clearance, "classification": case.classification, "response": own or given,
+            "by": vote.reviewer, "time": vote.time,
+        }  # fmt: skip
+
+
+def every(reader: LedgerReader, **filters: Any) -> Iterator[Stored]:
+    """All entries of a kind, page by page."""
+    last = 0
+    while page := reader.entries(after=last, **filters):
+        yield from page
+        last = page[-1].seq

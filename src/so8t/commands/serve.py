@@ -1,0 +1,103 @@
+"""so8t serve: the office server in the foreground, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from so8t.commands.use import bundle_folder, trusted_key
+from so8t.core.config import load_config
+from so8t.core.serve_config import ServeConfig
+from so8t.operate.server.run import MODEL, app_of, office_of
+from so8t.operate.server.run import serve as serve_http
+from so8t.operate.serving import Running, running_office
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Nobody is answered before bundle, policy, ledger and accounts are found good; a second Ctrl-C does not wait."""
+    config = serve_config(options)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(options, config))
+
+
+def serve_config(options: argparse.Namespace) -> ServeConfig:
+    """[serve] of so8t.toml, with what the command line says instead."""
+    config = load_config(options.profile, options.config).serve
+    said = {
+        name: getattr(options, name) for name in ("address", "port", "policy") if getattr(options, name) is not None
+    }
+    return dataclasses.replace(config, **said)
+
+
+async def _serve(options: argparse.Namespace, config: ServeConfig) -> int:
+    if options.bundle is None and config.bundle:
+        options.bundle = Path(config.bundle)
+    folder, key = bundle_folder(options), trusted_key(options)
+    async with running_office(config, folder, key, allow_unproven=options.allow_unproven) as running:
+        office = office_of(running)
+        await serve_http(running, app_of(running, office), _told(options, running))
+    _say("止まりました。台帳は閉じてあります / stopped, the ledger is closed")
+    return 0
+
+
+def _told(options: argparse.Namespace, running: Running) -> Callable[[str], None]:
+    def told(address: str) -> None:
+        if options.json:
+            print(json.dumps(facts(running, address), ensure_ascii=False), flush=True)
+            return
+        for line in words(running, address, options.lang == "ja"):
+            print(line, flush=True)
+
+    return told
+
+
+def facts(running: Running, address: str) -> dict[str, Any]:
+    return {
+        "address": address,
+        "model": MODEL,
+        "bundle": str(running.bundle.folder),
+        "payload_digest": running.bundle.payload_digest,
+        "policy_digest": running.policy.policy.digest,
+        "proven": not running.unproven,
+        "unproven": running.unproven,
+        "upstream": running.config.upstream.kind,
+        "users": len(running.authenticator.accounts.list()),
+        "ledger_seq": running.gateway.ledger.head.seq,
+    }
+
+
+def words(running: Running, address: str, ja: bool) -> list[str]:
+    """What the one who starts the server wants to know: where, what, and what is missing."""
+    lines = [f"so8t: {address}  " + ("(Ctrl-C で止まります)" if ja else "(Ctrl-C stops it)")]
+    lines += [
+        f"  OpenAI  {address}/v1   model={MODEL}",
+        f"  Ollama  {address}      model={MODEL}",
+    ]
+    policy = running.policy.policy
+    lines.append(f"  {'方針' if ja else 'policy'}  {policy.label} {policy.version} ({policy.digest[:12]})")
+    if running.unproven:
+        lines.append(f"  {'証明なし' if ja else 'UNPROVEN'}: {running.unproven}")
+    if not running.authenticator.accounts.list():
+        lines.append("  " + ("まだ利用者がいません" if ja else "no users yet") + ": so8t users add NAME --role admin")
+    return lines
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed: less CPU a request."""
+    if sys.platform == "win32":
+        return None
+    try:
+        import uvloop
+    except ModuleNotFoundError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)

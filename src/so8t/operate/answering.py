@@ -1,0 +1,140 @@
+"""From an allowed request to the sentences of its answer, each looked at before it is passed on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from so8t.ask.backend import Piece, Sampling, Upstream
+from so8t.core.types import Domain, Request
+from so8t.judge.conversation import kept
+from so8t.judge.model import ENDS
+from so8t.judge.triple import TripleJudge
+from so8t.operate.answer_check import AnswerCheck, next_sentence
+from so8t.operate.words import EMPTY, FAILED, cut_short, withheld
+
+PROMPT_CHARACTERS = 400  # of the turn marks, the levels and the contract, beside what is said
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerOptions:
+    """What a client may choose about an answer. Stop strings end it like the model's own end of turn.
+
+    temperature 0 = always the most likely token.
+    """
+
+    maximum_tokens: int = 512
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(self.temperature, self.top_p, self.seed)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was released, and how it ended: stopped, cut by the token limit, withheld, failed, or left by the asker."""
+
+    text: str
+    tokens: int = 0
+    stopped: bool = True
+    withheld: str = ""
+    failed: str = ""
+    aborted: bool = False
+    prompt_tokens: int = 0
+
+
+@dataclass(slots=True)
+class Answering:
+    """The upstream that answers. `context` is its window in tokens, `seconds` what one answer may take."""
+
+    upstream: Upstream
+    context: int = 4096
+    seconds: float = 120.0
+
+    async def whole(
+        self, request: Request, domain: Domain | None, judge: TripleJudge, options: AnswerOptions
+    ) -> Answer:
+        """All at once: one objection withholds everything. Never raises for what breaks upstream."""
+        asked, prompt, limit = self._prepared(request, domain, judge, options)
+        try:
+            async with asyncio.timeout(self.seconds):
+                made = await self.upstream.generate(prompt, limit, (*ENDS, *options.stop), options.sampling)
+        except Exception as error:  # whatever broke, the verdict is still to be recorded and nothing unchecked leaves
+            return Answer(FAILED, failed=type(error).__name__)
+        check, text = AnswerCheck(asked, judge.policy), made.text.strip()
+        rest = text
+        while rest:
+            end = next_sentence(rest) or len(rest)
+            if why := check.objection(rest[:end]):
+                return Answer(withheld(why), made.tokens, withheld=why, prompt_tokens=made.prompt_tokens)
+            rest = rest[end:]
+        return Answer(text or EMPTY, made.tokens, made.stopped, prompt_tokens=made.prompt_tokens)
+
+    async def stream(
+        self, request: Request, domain: Domain | None, judge: TripleJudge, options: AnswerOptions
+    ) -> AsyncGenerator[str | Answer]:
+        """The sentences as they come, and last the Answer that they make up. The asker may close it at any time."""
+        asked, prompt, limit = self._prepared(request, domain, judge, options)
+        check, released, end = AnswerCheck(asked, judge.policy), "", Piece("", 0, False)
+        try:
+            async with asyncio.timeout(self.seconds):
+                pieces = self.upstream.stream(prompt, limit, (*ENDS, *options.stop), options.sampling)
+                async with aclosing(_sentences(pieces)) as sentences:
+                    async for sentence in sentences:
+                        if isinstance(sentence, Piece):
+                            end = sentence
+                            continue
+                        sentence = sentence if released else sentence.lstrip()
+                        if why := check.objection(sentence):
+                            said = cut_short(why) if released else withheld(why)
+                            yield said
+                            yield Answer(released + said, end.tokens, withheld=why)
+                            return
+                        released += sentence
+                        yield sentence
+        except Exception as error:
+            said = ("\n" if released else "") + FAILED
+            yield said
+            yield Answer(released + said, failed=type(error).__name__)
+            return
+        if not released:
+            yield EMPTY
+        yield Answer(released or EMPTY, end.tokens, bool(end.stopped), prompt_tokens=end.prompt_tokens)
+
+    def _prepared(
+        self, request: Request, domain: Domain | None, judge: TripleJudge, options: AnswerOptions
+    ) -> tuple[Request, str, int]:
+        """The request with the history that may be context, the prompt of it, and the tokens left for an answer."""
+        asked = replace(request, history=kept(request, judge.policy)) if request.history else request
+        asked = self._fitting(asked, options.maximum_tokens)
+        return asked, judge.model.answer_prompt(asked, judge.policy, domain), options.maximum_tokens
+
+    def _fitting(self, request: Request, maximum_tokens: int) -> Request:
+        """Without the oldest turns that would not fit the window: a character is hardly ever more than a token."""
+        room = self.context - maximum_tokens - len(request.query) - PROMPT_CHARACTERS
+        turns = list(request.history)
+        while turns and sum(len(turn.text) for turn in turns) > room:
+            turns.pop(0)
+        return replace(request, history=tuple(turns)) if len(turns) < len(request.history) else request
+
+
+async def _sentences(pieces: AsyncGenerator[Piece]) -> AsyncGenerator[str | Piece]:
+    """Pieces put together to whole sentences; last the piece that ended the text."""
+    text, last = "", Piece("", 0, False)
+    async with aclosing(pieces):
+        async for piece in pieces:
+            text += piece.text
+            while end := next_sentence(text):
+                yield text[:end]
+                text = text[end:]
+            if piece.stopped is not None:
+                last = piece
+    if text:
+        yield text
+    yield last

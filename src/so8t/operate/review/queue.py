@@ -1,0 +1,245 @@
+"""The queue behind ESCALATE: who may decide what, and what becomes of it. All of it is in the ledger and only there.
+
+Several gateways over one ledger see one queue: each reads what the others wrote before it acts, and of two votes that
+cross, the ledger's order says which counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from so8t.core.errors import NotPermitted, RecordInvalid, ReviewClosed
+from so8t.core.ledger_read import LedgerReader, Stored
+from so8t.core.types import Decision, Domain, Request, Turn
+from so8t.judge.precedent import Case
+from so8t.operate.gateway import Gateway
+from so8t.operate.identity.identity import Identity, Role
+from so8t.operate.review.case import ReviewCase, Status, after, opened
+
+MAX_COMMENT, MAX_ANSWER = 2000, 20_000
+PAGE = 1000
+SWEEP_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class ReviewQueue:
+    """Every handed-over request. Times come from `now`, UTC. `learn` is given each precedent as people set it."""
+
+    gateway: Gateway
+    reader: LedgerReader
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    learn: Callable[[Case], None] | None = None
+    _cases: dict[int, ReviewCase] = field(default_factory=dict, repr=False)
+    _read: int = 0
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    _answering: dict[int, asyncio.Lock] = field(default_factory=dict, repr=False)
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    async def cases(self) -> list[ReviewCase]:
+        """All of them, the newest first."""
+        async with self._lock:
+            await self._refresh()
+        return sorted(self._cases.values(), key=lambda case: -case.seq)
+
+    async def waiting_for(self, reviewer: Identity) -> list[ReviewCase]:
+        """What this reviewer may decide now, the one that is due first first."""
+        found = [c for c in await self.cases() if self._objection(c, reviewer) is None]
+        return sorted(found, key=lambda case: case.deadline)
+
+    async def asked_by(self, asker: str) -> list[ReviewCase]:
+        return [c for c in await self.cases() if c.asker == asker]
+
+    async def case(self, seq: int) -> ReviewCase:
+        """Raises RecordInvalid for what was never handed over."""
+        async with self._lock:
+            await self._refresh()
+            return self._known(seq)
+
+    async def texts(self, seq: int) -> dict[str, str]:
+        """query, history, reply of an entry; those erased are absent."""
+        return await asyncio.to_thread(self.reader.texts, seq)
+
+    # -- deciding -----------------------------------------------------------------------------------------------
+
+    async def decide(
+        self, seq: int, reviewer: Identity, decision: Decision, comment: str = "", answer: str = ""
+    ) -> ReviewCase:
+        """A reviewer's ALLOW or DENY, with a comment for the file and, instead of the model's, an answer in his words.
+
+        Raises NotPermitted (role, clearance, own request, not assigned, decided already), ReviewClosed, RecordInvalid,
+        LedgerUnavailable.
+        """
+        if decision not in (Decision.ALLOW, Decision.DENY):
+            raise RecordInvalid(where="decision", detail="ALLOW or DENY")
+        if len(comment) > MAX_COMMENT or len(answer) > MAX_ANSWER or (answer and decision == Decision.DENY):
+            raise RecordInvalid(where="comment, answer", detail=f"at most {MAX_COMMENT} and {MAX_ANSWER} characters")
+        async with self._lock:
+            await self._refresh()
+            case = self._known(seq)
+            if (why := self._objection(case, reviewer)) is not None:
+                raise why
+            body = {"event": "vote", "case": seq, "actor": reviewer.name, "outcome": decision.value,
+                    "request_id": case.request_id}  # fmt: skip
+            texts = {name: text for name, text in (("comment", comment), ("answer", answer)) if text}
+            await self.gateway.record("review", body, texts)
+            await self._refresh()
+            return self._known(seq)
+
+    async def assign(self, seq: int, target: str, by: Identity) -> ReviewCase:
+        """Hand an open case to another target of the policy. Raises NotPermitted, RecordInvalid, ReviewClosed."""
+        by.require(Role.ADMIN, Role.REVIEWER)
+        policy = self.gateway.judge.policy
+        known = {place.escalation_target for place in policy.domains.values()} | set(policy.review.targets)
+        if target not in known:
+            raise RecordInvalid(where="target", detail=" / ".join(sorted(known)))
+        async with self._lock:
+            await self._refresh()
+            case = self._known(seq)
+            if not case.is_open(self.now()):
+                raise ReviewClosed(where=f"seq {seq}")
+            body = {"event": "assigned", "case": seq, "actor": by.name, "target": target,
+                    "reviewers": list(policy.review.reviewers_of(target)), "request_id": case.request_id}  # fmt: skip
+            await self.gateway.record("review", body, {})
+            await self._refresh()
+            return self._known(seq)
+
+    async def expire(self) -> list[ReviewCase]:
+        """Write down what the deadlines have decided."""
+        async with self._lock:
+            await self._refresh()
+            late = [c for c in self._cases.values() if c.closed is None and not c.is_open(self.now())]
+            for case in late:
+                body = {"event": "expired", "case": case.seq, "actor": "server", "outcome": "DENY",
+                        "request_id": case.request_id}  # fmt: skip
+                await self.gateway.record("review", body, {})
+            if late:
+                await self._refresh()
+        return late
+
+    async def sweep(self) -> None:
+        """expire() for ever."""
+        while True:
+            await self.expire()
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    # -- what follows -------------------------------------------------------------------------------------------
+
+    async def request_of(self, case: ReviewCase) -> Request:
+        """The request as it was asked. Raises RecordInvalid when its text has been erased."""
+        texts = await self.texts(case.seq)
+        if "query" not in texts:
+            raise RecordInvalid(where=f"seq {case.seq}", detail="the text was erased")
+        turns = _turns(texts.get("history", "[]"))
+        domain = Domain(case.domain) if case.domain else None
+        return Request(case.request_id, texts["query"], case.clearance, case.classification, domain, case.asker, turns)
+
+    async def answered(self, case: ReviewCase) -> str:
+        """The answer of an allowed case: the reviewer's own words, else the model's, made and recorded once.
+
+        Raises RecordInvalid unless the case was allowed and its text is still there.
+        """
+        if case.closed != Status.ALLOWED or case.closed_seq is None:
+            raise RecordInvalid(where=f"seq {case.seq}", detail="not allowed")
+        if case.answer_seq is not None:
+            return (await self.texts(case.answer_seq)).get("reply", "")
+        for vote in reversed(case.votes):
+            if own := (await self.texts(vote.seq)).get("answer"):
+                return own
+        async with self._answering.setdefault(case.seq, asyncio.Lock()):
+            fresh = await self.case(case.seq)
+            if fresh.answer_seq is None:
+                return await self._answer(fresh, case.closed_seq)
+        return (await self.texts(fresh.answer_seq)).get("reply", "")
+
+    async def _answer(self, case: ReviewCase, review_seq: int) -> str:
+        """Outside the queue's lock: a model may take its time."""
+        entry, text = await self.gateway.answer_reviewed(await self.request_of(case), case.seq, review_seq)
+        body = {"event": "answered", "case": case.seq, "actor": "server", "answer_seq": entry.seq,
+                "request_id": case.request_id}  # fmt: skip
+        await self.gateway.record("review", body, {})
+        return text
+
+    async def precedent(self, case: ReviewCase) -> Case | None:
+        """What a human decision teaches: None where nobody decided, or the text has been erased."""
+        if case.closed not in (Status.ALLOWED, Status.DENIED) or not case.votes:
+            return None
+        query = (await self.texts(case.seq)).get("query")
+        if query is None:
+            return None
+        return Case(f"review-{case.seq}", query, case.votes[-1].decision, case.votes[-1].reviewer)
+
+    def may_read(self, case: ReviewCase, reviewer: Identity) -> None:
+        """A case's text is for who may decide it, or has decided. Raises NotPermitted, ReviewClosed."""
+        if reviewer.name in {vote.reviewer for vote in case.votes}:
+            return
+        if (why := self._objection(case, reviewer)) is not None:
+            raise why
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _known(self, seq: int) -> ReviewCase:
+        if seq not in self._cases:
+            raise RecordInvalid(where=f"seq {seq}", detail="no such case")
+        return self._cases[seq]
+
+    def _objection(self, case: ReviewCase, reviewer: Identity) -> Exception | None:
+        """Why this person may not decide this case now, or None."""
+        if Role.REVIEWER not in reviewer.roles:
+            return NotPermitted(detail=Role.REVIEWER)
+        if not case.is_open(self.now()):
+            return ReviewClosed(where=f"seq {case.seq}", detail=case.status(self.now()))
+        if case.asker == reviewer.name:
+            return NotPermitted(detail="own request / 自分の依頼")
+        if reviewer.name in {vote.reviewer for vote in case.votes}:
+            return NotPermitted(detail="decided already / 判断済み")
+        names = {reviewer.name, *(f"@{group}" for group in reviewer.groups)}
+        if case.reviewers and names.isdisjoint(case.reviewers):
+            return NotPermitted(detail=case.target)
+        levels = self.gateway.judge.policy.levels
+        if case.classification is not None and levels.gap(reviewer.clearance, case.classification) > 0:
+            return NotPermitted(detail=case.classification)
+        return None
+
+    async def _refresh(self) -> None:
+        """Take in what was written since, by whichever gateway."""
+        closed = []
+        for entry in await asyncio.to_thread(self._news):
+            self._read = max(self._read, entry.seq)
+            if entry.kind == "decision":
+                self._cases[entry.seq] = opened(entry)
+            elif (case := self._cases.get(entry.data.get("case", 0))) is not None:
+                self._cases[case.seq] = changed = after(case, entry)
+                if case.closed is None and changed.closed is not None:
+                    closed.append(changed)
+        for case in closed if self.learn else ():
+            if self.learn and (precedent := await self.precedent(case)) is not None:
+                self.learn(precedent)
+
+    def _news(self) -> list[Stored]:
+        handed = self._all(kinds=("decision",), decision=Decision.ESCALATE.value)
+        return sorted([*handed, *self._all(kinds=("review",))], key=lambda entry: entry.seq)
+
+    def _all(self, **filters: Any) -> list[Stored]:
+        found: list[Stored] = []
+        while page := self.reader.entries(after=found[-1].seq if found else self._read, limit=PAGE, **filters):
+            found += page
+            if len(page) < PAGE:
+                break
+        return found
+
+
+def case_json(case: ReviewCase) -> dict[str, Any]:
+    """A case as JSON, for the interface and the command line."""
+    made = dataclasses.asdict(case)
+    return made | {"closed": case.closed.value if case.closed else None}
+
+
+def _turns(text: str) -> tuple[Turn, ...]:
+    return tuple(Turn(role, said) for role, said in json.loads(text))

@@ -1,0 +1,54 @@
+"""The routes of every skin in one ASGI application, behind one guard."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from so8t.core.errors import So8tError
+from so8t.operate.server import ollama, openai
+from so8t.operate.server.errors import HttpError, error_response
+from so8t.operate.server.guard import Guard
+from so8t.operate.server.office import Office
+
+
+class NotFoundHere(HttpError):
+    code, status = "H07", 404
+    ja, en = "そのページはありません", "nothing is here"
+
+
+class MethodUnknown(HttpError):
+    code, status = "H08", 405
+    ja, en = "その方法では呼べません", "not by this method"
+
+
+def application(
+    office: Office, more: Sequence[BaseRoute] = (), *, hosts: Collection[str], concurrent: int = 100
+) -> Guard:
+    """`more`: routes of health, metrics and the console."""
+    routes = [*openai.routes(office), *ollama.routes(office), *more]
+    handlers = {So8tError: _known, HTTPException: _http, Exception: _unforeseen}
+    return Guard(Starlette(routes=routes, exception_handlers=handlers), hosts, concurrent)
+
+
+async def _known(request: Request, error: Exception) -> Response:
+    return error_response(request, error)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    """What the router itself refuses."""
+    status = getattr(error, "status_code", 400)
+    known: HttpError = MethodUnknown() if status == 405 else NotFoundHere() if status == 404 else HttpError()
+    known.detail = request.url.path[:200]
+    response = error_response(request, known)
+    response.headers.update(getattr(error, "headers", None) or {})
+    return response
+
+
+async def _unforeseen(request: Request, error: Exception) -> Response:
+    return error_response(request, error)

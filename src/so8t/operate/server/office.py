@@ -1,0 +1,128 @@
+"""What the skins of one server share: the gateway, who is who, and how the model is called outside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from starlette.requests import Request as HttpRequest
+
+from so8t.core.errors import RecordInvalid
+from so8t.core.types import Decision, Domain, Request, Turn, Verdict
+from so8t.operate.answering import AnswerOptions
+from so8t.operate.gateway import Gateway
+from so8t.operate.identity.authenticator import Authenticator
+from so8t.operate.identity.identity import Identity, Role
+from so8t.operate.server.body import Json
+from so8t.operate.server.errors import ModelUnknown
+
+MAX_STOPS, MAX_STOP = 8, 100
+
+
+@dataclass(slots=True)
+class Office:
+    """`model` is the name clients use; `created`: Unix seconds of the bundle; `details`: for Ollama's model list."""
+
+    gateway: Gateway
+    authenticator: Authenticator
+    model: str
+    created: int
+    maximum_tokens: int
+    details: Mapping[str, Any]
+
+    async def identity(self, http: HttpRequest, *roles: Role) -> Identity:
+        """Who asks. Raises NotIdentified, NotPermitted, TooManyAttempts."""
+        headers = self.authenticator.read(http.headers.raw)
+        identity = await self.authenticator.identify(headers, http.client.host if http.client else "")
+        identity.require(*(roles or (Role.USER,)))
+        return identity
+
+    def known(self, model: object) -> str:
+        """The name asked for. Raises ModelUnknown for any but ours."""
+        if not isinstance(model, str) or model.removesuffix(":latest") != self.model:
+            raise ModelUnknown(detail=repr(model)[:80])
+        return model
+
+    def request(self, identity: Identity, turns: list[Turn], body: Json) -> Request:
+        """What the gateway judges: the last turn, after those before it.
+
+        Clearance comes from who asks, never from what is sent. `so8t` of the body may name classification and domain.
+        """
+        if not turns or turns[-1].role != "user":
+            raise RecordInvalid(where="messages", detail="the last message must be the user's")
+        told = body.get("so8t") or {}
+        if not isinstance(told, dict):
+            raise RecordInvalid(where="so8t", detail="an object expected")
+        classification, domain = told.get("classification"), told.get("domain")
+        if classification is not None and not isinstance(classification, str):
+            raise RecordInvalid(where="so8t.classification", detail="a level's name expected")
+        if domain is not None and domain not in tuple(Domain):
+            raise RecordInvalid(where="so8t.domain", detail=" ".join(Domain))
+        return Request(
+            f"req-{uuid4().hex}", turns[-1].text, identity.clearance, classification,
+            Domain(domain) if domain else None, identity.name, tuple(turns[:-1]),
+        )  # fmt: skip
+
+    def options(self, limit: object, temperature: object, top_p: object, seed: object, stop: object) -> AnswerOptions:
+        """What a client may choose about its answer, checked; None = ours. Raises RecordInvalid."""
+        most = self.maximum_tokens
+        limit = most if limit is None or limit == -1 else _whole(limit, "max_tokens", 1, 1 << 20)
+        stops = [stop] if isinstance(stop, str) else [] if stop is None else stop
+        if not isinstance(stops, list) or len(stops) > MAX_STOPS:
+            raise RecordInvalid(where="stop", detail=f"at most {MAX_STOPS} strings expected")
+        if not all(isinstance(s, str) and 0 < len(s) <= MAX_STOP for s in stops):
+            raise RecordInvalid(where="stop", detail=f"strings of 1 to {MAX_STOP} characters expected")
+        return AnswerOptions(
+            min(limit, most),
+            _number(temperature, "temperature", 0.0, 2.0, 0.0),
+            _number(top_p, "top_p", 0.0, 1.0, 1.0),
+            None if seed is None else _whole(seed, "seed", -(1 << 63), (1 << 63) - 1) & 0xFFFFFFFF,
+            tuple(stops),
+        )
+
+
+def shown(verdict: Verdict, seq: int, head: str) -> Json:
+    """The documented field `so8t` of every answer: what was decided, on what ground, and where that is written down."""
+    return {
+        "decision": verdict.decision.value,
+        "confidence": round(verdict.confidence, 4),
+        "policy_ref": verdict.policy_ref,
+        "escalation_target": verdict.escalation_target,
+        "domain": verdict.domain.value if verdict.domain else None,
+        "request_id": verdict.request_id,
+        "ledger": {"seq": seq, "head": head},
+        "policy_digest": verdict.policy_digest,
+        "payload_digest": verdict.payload_digest,
+    }
+
+
+def verdict_headers(verdict: Verdict, seq: int, head: str) -> dict[str, str]:
+    """The same for clients that drop what they do not know."""
+    return {
+        "x-so8t-decision": verdict.decision.value,
+        "x-so8t-request": verdict.request_id,
+        "x-so8t-ledger": f"{seq}:{head}",
+    }
+
+
+def finish_reason(decision: Decision, *, cut: bool, withheld: bool, failed: bool) -> str:
+    """OpenAI's word for how an answer ended; a refusal and a hand-over are its content_filter."""
+    if decision != Decision.ALLOW or withheld or failed:
+        return "content_filter"
+    return "length" if cut else "stop"
+
+
+def _number(value: object, name: str, least: float, most: float, default: float) -> float:
+    if value is None:
+        return default
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not least <= value <= most:
+        raise RecordInvalid(where=name, detail=f"{least:g} to {most:g} expected")
+    return float(value)
+
+
+def _whole(value: object, name: str, least: int, most: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise RecordInvalid(where=name, detail=f"a whole number from {least} to {most} expected")
+    return value

@@ -1,0 +1,189 @@
+"""OpenAI's interface: /v1/models, /v1/chat/completions and /v1/embeddings, so that a client only changes its address.
+
+Source: OpenAI's API reference. What is added: the field `so8t` in the answer (in a stream, in its first chunk) and the
+headers x-so8t-*. A request that is refused or handed over is a normal answer that says so, with finish_reason
+"content_filter". Tools, several choices and log-probabilities are not offered and are an error, not ignored.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import orjson
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from so8t.core.errors import RecordInvalid, So8tError
+from so8t.core.types import Reply, Turn
+from so8t.operate.gateway import Stream
+from so8t.operate.server.body import Json, read_json
+from so8t.operate.server.errors import openai_error, status_of
+from so8t.operate.server.office import Office, finish_reason, shown, verdict_headers
+
+ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+MAX_TEXTS = 64
+NOT_OFFERED = ("tools", "functions", "logprobs", "audio", "prediction", "response_format")
+
+
+def routes(office: Office) -> list[Route]:
+    api = OpenAi(office)
+    return [
+        Route("/v1/models", api.models, methods=["GET"]),
+        Route("/v1/models/{model:path}", api.one_model, methods=["GET"]),
+        Route("/v1/chat/completions", api.chat, methods=["POST"]),
+        Route("/v1/embeddings", api.embeddings, methods=["POST"]),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAi:
+    office: Office
+
+    async def models(self, http: HttpRequest) -> Response:
+        await self.office.identity(http)
+        return _json({"object": "list", "data": [self._model()]})
+
+    async def one_model(self, http: HttpRequest) -> Response:
+        await self.office.identity(http)
+        self.office.known(http.path_params["model"])
+        return _json(self._model())
+
+    async def chat(self, http: HttpRequest) -> Response:
+        identity = await self.office.identity(http)
+        body = await read_json(http)
+        model = self.office.known(body.get("model"))
+        _refuse_unoffered(body)
+        request = self.office.request(identity, turns(body.get("messages")), body)
+        limit = body.get("max_completion_tokens", body.get("max_tokens"))
+        options = self.office.options(
+            limit, body.get("temperature"), body.get("top_p"), body.get("seed"), body.get("stop")
+        )
+        if _flag(body, "stream"):
+            usage = _flag(body.get("stream_options") or {}, "include_usage")
+            stream = await self.office.gateway.stream(request, options)
+            headers = verdict_headers(stream.verdict, stream.entry.seq, stream.entry.head)
+            return StreamingResponse(_events(stream, model, usage), 200, headers, "text/event-stream")
+        reply = await self.office.gateway.ask(request, options)
+        return _json(_completion(reply, model), verdict_headers(reply.verdict, reply.ledger_seq, reply.ledger_head))
+
+    async def embeddings(self, http: HttpRequest) -> Response:
+        identity = await self.office.identity(http)
+        body = await read_json(http)
+        model = self.office.known(body.get("model"))
+        if body.get("encoding_format", "float") not in ("float", None):
+            raise RecordInvalid(where="encoding_format", detail="float expected")
+        vectors = await self.office.gateway.embed(identity.name, texts(body.get("input")))
+        data = [{"object": "embedding", "index": i, "embedding": v} for i, v in enumerate(vectors)]
+        return _json({"object": "list", "data": data, "model": model, "usage": {"prompt_tokens": 0, "total_tokens": 0}})
+
+    def _model(self) -> Json:
+        return {"id": self.office.model, "object": "model", "created": self.office.created, "owned_by": "so8t"}
+
+
+def turns(messages: object) -> list[Turn]:
+    """OpenAI's messages as turns of text. Raises RecordInvalid for anything that is not text."""
+    if not isinstance(messages, list) or not messages:
+        raise RecordInvalid(where="messages", detail="a list expected")
+    return [_turn(message, f"messages[{number}]") for number, message in enumerate(messages)]
+
+
+def _turn(message: object, where: str) -> Turn:
+    role = message.get("role") if isinstance(message, dict) else None
+    if not isinstance(message, dict) or not isinstance(role, str) or role not in ROLES:
+        raise RecordInvalid(where=where, detail=f"role: {' '.join(ROLES)}")
+    content = message.get("content")
+    if isinstance(content, list):
+        content = "\n".join(_part(part, where) for part in content)
+    if not isinstance(content, str):
+        raise RecordInvalid(where=where, detail="content: text expected")
+    return Turn(ROLES[role], content)  # type: ignore[arg-type]
+
+
+def _part(part: object, where: str) -> str:
+    if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
+        raise RecordInvalid(where=where, detail="only parts of type text are read")
+    return str(part["text"])
+
+
+def texts(value: object) -> list[str]:
+    """The input of an embedding: a string, or a list of them."""
+    found = [value] if isinstance(value, str) else value
+    if not isinstance(found, list) or not 0 < len(found) <= MAX_TEXTS or not all(isinstance(t, str) for t in found):
+        raise RecordInvalid(where="input", detail=f"1 to {MAX_TEXTS} strings expected")
+    return found
+
+
+def _refuse_unoffered(body: Json) -> None:
+    for name in NOT_OFFERED:
+        if body.get(name) and not (name == "response_format" and body[name] == {"type": "text"}):
+            raise RecordInvalid(where=name, detail="not offered")
+    if body.get("n") not in (None, 1):
+        raise RecordInvalid(where="n", detail="1 expected")
+
+
+def _flag(body: object, name: str) -> bool:
+    value = body.get(name) if isinstance(body, dict) else body
+    if value not in (None, True, False):
+        raise RecordInvalid(where=name, detail="true or false expected")
+    return bool(value)
+
+
+def _completion(reply: Reply, model: str) -> Json:
+    how = finish_reason(reply.verdict.decision, cut=reply.cut, withheld=bool(reply.withheld), failed=bool(reply.failed))
+    message = {"role": "assistant", "content": reply.text}
+    return {
+        "id": f"chatcmpl-{reply.verdict.request_id}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": model,
+        "choices": [{"index": 0, "message": message, "finish_reason": how, "logprobs": None}],
+        "usage": _usage(reply.prompt_tokens, reply.tokens),
+        "so8t": shown(reply.verdict, reply.ledger_seq, reply.ledger_head),
+    }
+
+
+async def _events(stream: Stream, model: str, usage: bool) -> AsyncGenerator[bytes]:
+    """Server-sent events. Whatever happens after the first byte, the stream ends well-formed."""
+    head = {
+        "id": f"chatcmpl-{uuid4().hex}", "object": "chat.completion.chunk", "created": int(time.time()), "model": model,
+    }  # fmt: skip
+    first = {"so8t": shown(stream.verdict, stream.entry.seq, stream.entry.head)}
+    yield _event(head | _delta({"role": "assistant", "content": ""}) | first)
+    try:
+        async with aclosing(stream.sentences) as sentences:
+            async for sentence in sentences:
+                yield _event(head | _delta({"content": sentence}))
+    except So8tError as error:
+        yield _event(openai_error(error, status_of(error)))
+        return
+    answer = stream.answer
+    assert answer is not None
+    how = finish_reason(
+        stream.verdict.decision, cut=not answer.stopped, withheld=bool(answer.withheld), failed=bool(answer.failed)
+    )
+    yield _event(head | _delta({}, how))
+    if usage:
+        yield _event(head | {"choices": [], "usage": _usage(answer.prompt_tokens, answer.tokens)})
+    yield b"data: [DONE]\n\n"
+
+
+def _delta(delta: Json, finish: str | None = None) -> Json:
+    return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}]}
+
+
+def _usage(prompt: int, made: int) -> Json:
+    return {"prompt_tokens": prompt, "completion_tokens": made, "total_tokens": prompt + made}
+
+
+def _event(value: Json) -> bytes:
+    return b"data: " + orjson.dumps(value) + b"\n\n"
+
+
+def _json(value: Any, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(value), 200, headers, "application/json")

@@ -1,0 +1,102 @@
+"""Our own interface beside the two borrowed ones: what was handed over, for those who asked and those who decide.
+
+GET  /so8t/v1/requests              one's own handed-over requests and their state
+GET  /so8t/v1/requests/{seq}        one of them; once it is allowed, with its answer
+GET  /so8t/v1/reviews               what waits for this reviewer
+GET  /so8t/v1/reviews/{seq}         one of them with its text
+POST /so8t/v1/reviews/{seq}         {"decision": "ALLOW" | "DENY", "comment"?, "answer"?}
+POST /so8t/v1/reviews/{seq}/assign  {"target"}
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.routing import Route
+
+from so8t.core.errors import NotPermitted, RecordInvalid
+from so8t.core.types import Decision
+from so8t.operate.identity.identity import Role
+from so8t.operate.review.case import ReviewCase, Status
+from so8t.operate.review.queue import ReviewQueue, case_json
+from so8t.operate.server.body import Json, read_json
+from so8t.operate.server.office import Office
+
+BASE = "/so8t/v1"
+
+
+def routes(office: Office, queue: ReviewQueue) -> list[Route]:
+    api = Reviews(office, queue)
+    return [
+        Route(f"{BASE}/requests", api.own, methods=["GET"]),
+        Route(f"{BASE}/requests/{{seq:int}}", api.own_one, methods=["GET"]),
+        Route(f"{BASE}/reviews", api.waiting, methods=["GET"]),
+        Route(f"{BASE}/reviews/{{seq:int}}", api.one, methods=["GET"]),
+        Route(f"{BASE}/reviews/{{seq:int}}", api.decide, methods=["POST"]),
+        Route(f"{BASE}/reviews/{{seq:int}}/assign", api.assign, methods=["POST"]),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Reviews:
+    office: Office
+    queue: ReviewQueue
+
+    async def own(self, http: HttpRequest) -> Response:
+        identity = await self.office.identity(http)
+        return _json({"requests": [self._state(case) for case in await self.queue.asked_by(identity.name)]})
+
+    async def own_one(self, http: HttpRequest) -> Response:
+        identity = await self.office.identity(http)
+        case = await self.queue.case(http.path_params["seq"])
+        if case.asker != identity.name:
+            raise NotPermitted(detail="another's request / ほかの人の依頼")
+        allowed = case.closed == Status.ALLOWED
+        return _json(self._state(case) | {"answer": await self.queue.answered(case) if allowed else None})
+
+    async def waiting(self, http: HttpRequest) -> Response:
+        identity = await self.office.identity(http, Role.REVIEWER)
+        return _json({"reviews": [self._whole(case) for case in await self.queue.waiting_for(identity)]})
+
+    async def one(self, http: HttpRequest) -> Response:
+        identity = await self.office.identity(http, Role.REVIEWER)
+        case = await self.queue.case(http.path_params["seq"])
+        self.queue.may_read(case, identity)
+        return _json(self._whole(case) | {"texts": await self.queue.texts(case.seq)})
+
+    async def decide(self, http: HttpRequest) -> Response:
+        identity = await self.office.identity(http, Role.REVIEWER)
+        body = await read_json(http)
+        if body.get("decision") not in ("ALLOW", "DENY"):
+            raise RecordInvalid(where="decision", detail="ALLOW or DENY")
+        words = [body.get(name) or "" for name in ("comment", "answer")]
+        if not all(isinstance(word, str) for word in words):
+            raise RecordInvalid(where="comment, answer", detail="texts expected")
+        decision = Decision(body["decision"])
+        return _json(self._whole(await self.queue.decide(http.path_params["seq"], identity, decision, *words)))
+
+    async def assign(self, http: HttpRequest) -> Response:
+        identity = await self.office.identity(http, Role.REVIEWER, Role.ADMIN)
+        target = (await read_json(http)).get("target")
+        if not isinstance(target, str):
+            raise RecordInvalid(where="target", detail="a name expected")
+        return _json(self._whole(await self.queue.assign(http.path_params["seq"], target, identity)))
+
+    def _state(self, case: ReviewCase) -> Json:
+        """What the asker may know: not who decides, nor why it was handed over in detail."""
+        status = case.status(self.queue.now())
+        return {
+            "seq": case.seq, "request_id": case.request_id, "time": case.time, "deadline": case.deadline,
+            "target": case.target, "status": status.value,
+        }  # fmt: skip
+
+    def _whole(self, case: ReviewCase) -> Json:
+        return case_json(case) | {"status": case.status(self.queue.now()).value}
+
+
+def _json(value: Any) -> Response:
+    return Response(orjson.dumps(value), media_type="application/json")

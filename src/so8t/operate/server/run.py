@@ -1,0 +1,75 @@
+"""The HTTP server around a running office, until it is told to stop."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable, Sequence
+
+import uvicorn
+from starlette.routing import BaseRoute
+
+from so8t.operate.server.app import application
+from so8t.operate.server.guard import Guard
+from so8t.operate.server.metrics import Metrics
+from so8t.operate.server.metrics import routes as metric_routes
+from so8t.operate.server.office import Office
+from so8t.operate.server.protocol import GuardedHttp
+from so8t.operate.server.reviews import routes as review_routes
+from so8t.operate.serving import Running, hosts, made_at, model_details
+
+MODEL = "so8t"
+GRACE_SECONDS, IDLE_SECONDS = 30, 30
+
+
+def office_of(running: Running) -> Office:
+    return Office(
+        running.gateway, running.authenticator, MODEL, made_at(running.bundle), running.config.maximum_tokens,
+        model_details(running),
+    )  # fmt: skip
+
+
+def app_of(running: Running, office: Office, more: Sequence[BaseRoute] = ()) -> Guard:
+    """The application with health and metrics; `more`: the console."""
+    metrics = Metrics()
+    running.gateway.observers.append(metrics.observe)
+    routes = [*metric_routes(office, metrics, running.pool.up), *review_routes(office, running.reviews), *more]
+    return application(office, routes, hosts=hosts(running.config), concurrent=running.config.concurrent)
+
+
+async def serve(running: Running, app: Guard, ready: Callable[[str], None]) -> None:
+    """Answers until SIGINT or SIGTERM; those under way are let finish. `ready` is told the address."""
+    config = running.config
+    tls = config.tls.certificate
+    settings = uvicorn.Config(
+        app, host=config.address, port=config.port, http=GuardedHttp, loop=_loop(), ws="none", lifespan="off",
+        access_log=False, log_level="warning", server_header=False, proxy_headers=False,
+        # More connections than requests at work: those too many are told so by the guard, in words.
+        limit_concurrency=config.concurrent * 4, timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS, ssl_certfile=tls or None, ssl_keyfile=config.tls.key or None,
+    )  # fmt: skip
+    server = _Server(
+        settings, lambda port: ready(f"{'https' if tls else 'http'}://{_bracketed(config.address)}:{port}")
+    )
+    await server.serve()
+
+
+class _Server(uvicorn.Server):
+    """Tells when it listens, and on which port where any would do."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[int], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready(self.servers[0].sockets[0].getsockname()[1])
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _loop() -> str:
+    return "asyncio" if sys.platform == "win32" else "auto"

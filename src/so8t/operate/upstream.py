@@ -1,0 +1,81 @@
+"""The servers that run the model, as configured: our own llama.cpp, or replicas of Ollama, vLLM, LM Studio."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from so8t.ask.backend import Upstream
+from so8t.ask.first_token import first_tokens
+from so8t.ask.llamacpp import LlamaCpp
+from so8t.ask.llamacpp_server import serve
+from so8t.ask.ollama import Ollama
+from so8t.ask.openai import OpenAiCompatible
+from so8t.ask.pool import Pool
+from so8t.core.bundle import Bundle
+from so8t.core.errors import BundleBroken, ConfigValueInvalid
+from so8t.core.serve_config import UpstreamConfig
+from so8t.judge.model import LABELS
+
+TOKENIZER = "tokenizer.json"
+MAX_KEY_BYTES = 4096
+
+
+@asynccontextmanager
+async def running_upstream(
+    config: UpstreamConfig, bundle: Bundle, quantisation: str, context: int
+) -> AsyncIterator[Pool]:
+    """The replicas, watched while the block runs. Raises BackendDown, BundleBroken, ConfigValueInvalid."""
+    async with AsyncExitStack() as stack:
+        addresses, key = config.addresses, secret(config.key_file)
+        if config.kind == "embedded":
+            key = secrets.token_urlsafe(32)
+            addresses = (await _embedded(stack, config, bundle, quantisation, context, key),)
+        elif not addresses:
+            raise ConfigValueInvalid(
+                where="serve.upstream.addresses", detail=f"kind = {config.kind!r} needs at least one"
+            )
+        pool = Pool.of([(a, _client(a, config, bundle, context, key)) for a in addresses])
+        stack.push_async_callback(pool.close)
+        watching = asyncio.create_task(pool.watch())
+        stack.callback(watching.cancel)
+        yield pool
+
+
+async def _embedded(
+    stack: AsyncExitStack, config: UpstreamConfig, bundle: Bundle, quantisation: str, context: int, key: str
+) -> str:
+    if not (model := bundle.gguf(quantisation)).is_file():
+        raise BundleBroken(where=model, detail="missing")
+    server = serve(model, context, slots=config.slots, threads=config.threads, key=key)
+    address = await asyncio.to_thread(server.__enter__)
+    stack.push_async_callback(asyncio.to_thread, server.__exit__, None, None, None)
+    return address
+
+
+def _client(address: str, config: UpstreamConfig, bundle: Bundle, context: int, key: str) -> Upstream:
+    if config.kind in ("embedded", "llamacpp"):
+        return LlamaCpp(address, config.seconds, key)
+    if not config.model:
+        raise ConfigValueInvalid(where="serve.upstream.model", detail="the model's name on that server")
+    tokens = first_tokens(bundle.folder / TOKENIZER, LABELS)
+    if config.kind == "ollama":
+        return Ollama(address, config.model, context, tokens, config.seconds, key)
+    return OpenAiCompatible(address, config.model, tokens, config.seconds, key)
+
+
+def secret(path: str) -> str:
+    """The one line of a key file; "" without one. Raises ConfigValueInvalid, never showing what is in it."""
+    if not path:
+        return ""
+    try:
+        with Path(path).open("rb") as f:
+            text = f.read(MAX_KEY_BYTES + 1).decode("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigValueInvalid(where=path, detail=type(error).__name__) from None
+    if not text or len(text) > MAX_KEY_BYTES or not text.isprintable() or " " in text:
+        raise ConfigValueInvalid(where=path, detail="one line of visible characters expected")
+    return text

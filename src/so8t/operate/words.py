@@ -1,0 +1,28 @@
+"""What the gateway itself says to the asker: refusals, hand-overs, and why an answer is withheld."""
+
+from __future__ import annotations
+
+from so8t.core.types import Decision, Verdict
+
+FAILED = "答えを作れませんでした。時間をおいて、もう一度お試しください。"
+EMPTY = "(モデルは何も答えませんでした)"
+
+
+def refusal(verdict: Verdict) -> str:
+    """For what is not allowed. Raises ValueError for an ALLOW, which has an answer instead."""
+    if verdict.decision == Decision.DENY:
+        said = f"この依頼にはお応えできません。根拠: {verdict.policy_ref}。"
+        return said + "お困りの点があれば、正規の手続きを担当部門にご相談ください。"
+    if verdict.decision == Decision.ESCALATE:
+        target = verdict.escalation_target
+        return f"この依頼は {target} の判断が必要です。引き継ぎとして記録しました。根拠: {verdict.policy_ref}。"
+    raise ValueError(verdict.decision)
+
+
+def withheld(why: str) -> str:
+    return f"答えを作りましたが、確認のため差し止めました({why})。"
+
+
+def cut_short(why: str) -> str:
+    """Ends an answer of which part has been released already."""
+    return f"\n(ここから先は、確認のため差し止めました。{why})"

@@ -1,0 +1,77 @@
+"""Ask, be handed over, be decided, read the answer: over HTTP, each only for whom it is."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+from office_server import ANSWER, Server
+
+ASKED = "人に聞くべき契約の件です。"
+
+
+def call(server: Server, who: str, method: str, path: str, body: Any = None) -> httpx.Response:
+    with httpx.Client(trust_env=False, headers=server.headers(who), timeout=30) as client:
+        return client.request(method, f"{server.address}{path}", json=body)
+
+
+@pytest.fixture
+def seq(server: Server) -> int:
+    body = {"model": "so8t", "messages": [{"role": "user", "content": ASKED}]}
+    told = call(server, "user", "POST", "/v1/chat/completions", body).json()["so8t"]
+    assert told["decision"] == "ESCALATE"
+    return int(told["ledger"]["seq"])
+
+
+def test_from_request_to_answer(server: Server, seq: int) -> None:
+    own = call(server, "user", "GET", f"/so8t/v1/requests/{seq}").json()
+    assert (own["status"], own["answer"]) == ("pending", None) and "opinions" not in own
+    (waiting,) = call(server, "reviewer", "GET", "/so8t/v1/reviews").json()["reviews"]
+    assert waiting["seq"] == seq and len(waiting["opinions"]) == 3
+    assert call(server, "reviewer", "GET", f"/so8t/v1/reviews/{seq}").json()["texts"]["query"] == ASKED
+    made = call(server, "reviewer", "POST", f"/so8t/v1/reviews/{seq}", {"decision": "ALLOW", "comment": "一般論"})
+    assert made.json()["status"] == "allowed"
+    own = call(server, "user", "GET", f"/so8t/v1/requests/{seq}").json()
+    assert (own["status"], own["answer"]) == ("allowed", ANSWER)
+    assert call(server, "reviewer", "POST", f"/so8t/v1/reviews/{seq}", {"decision": "DENY"}).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("who", "method", "path"),
+    [
+        ("user", "GET", "/so8t/v1/reviews"), ("user", "GET", "/so8t/v1/reviews/{seq}"),
+        ("user", "POST", "/so8t/v1/reviews/{seq}"), ("auditor", "POST", "/so8t/v1/reviews/{seq}"),
+        ("admin", "GET", "/so8t/v1/requests/{seq}"), ("auditor", "GET", "/so8t/v1/requests/{seq}"),
+        ("user", "POST", "/so8t/v1/reviews/{seq}/assign"),
+    ],
+)  # fmt: skip
+def test_only_for_whom_it_is(server: Server, seq: int, who: str, method: str, path: str) -> None:
+    answer = call(server, who, method, path.format(seq=seq), {"decision": "ALLOW", "target": "上長"})
+    assert answer.status_code == 403 and ASKED not in answer.text
+    assert server.reader.entries(kinds=("review",)) == []
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"decision": "ESCALATE"}, {"decision": "ALLOW", "comment": 5}, {"decision": "DENY", "answer": "x"}]
+)
+def test_bad_decisions(server: Server, seq: int, body: Any) -> None:
+    assert call(server, "reviewer", "POST", f"/so8t/v1/reviews/{seq}", body).status_code == 400
+
+
+def test_what_was_never_handed_over(server: Server) -> None:
+    assert call(server, "reviewer", "GET", "/so8t/v1/reviews/999").status_code == 400
+    assert call(server, "reviewer", "GET", "/so8t/v1/reviews/x").status_code == 404
+
+
+def test_a_reviewers_decision_is_a_precedent_for_the_next(server: Server, seq: int) -> None:
+    call(server, "reviewer", "POST", f"/so8t/v1/reviews/{seq}", {"decision": "ALLOW"})
+    store = server.gateway.judge.precedents
+    assert [c.by for c in store.cases] == ["reviewer"] and asyncio.run(_opinion(store)) == "ALLOW"
+
+
+async def _opinion(store: Any) -> str:
+    from so8t.core.types import Request
+
+    return str(store.opinion(Request("q", ASKED)).decision)
