@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import uvicorn
 
-from so8t.ask.backend import FakeBackend
+from so8t.ask.backend import FakeBackend, Upstream
 from so8t.ask.pool import Pool
 from so8t.core import signing
 from so8t.core.ledger import Ledger
@@ -76,11 +76,13 @@ class Server:
         return {"Authorization": f"Bearer {self.keys[who]}"}
 
 
-def build(folder: Path, backend: FakeBackend) -> tuple[Gateway, Office, Any, Ledger, TextKey, Authenticator]:
-    texts = TextKey.generate()
+def build(
+    folder: Path, backend: Upstream, texts: TextKey | None = None
+) -> tuple[Gateway, Office, Any, Ledger, TextKey, Authenticator]:
+    texts = texts or TextKey.generate()
     ledger = Ledger(folder / "ledger.db", signing.load_or_create(folder / "ledger.key"), texts)
-    model = ModelJudge(backend, CHAT, "compact", 1.0)
     pool = Pool.of([("fake", backend)])
+    model = ModelJudge(pool, CHAT, "compact", 1.0)
     judge = TripleJudge(POLICY, model, PrecedentStore([]), ANY, Calibration(), sparing=True)
     gateway = Gateway(judge, ledger, Answering(pool))
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from so8t.core.errors import So8tError
-from so8t.operate.server import ollama, openai
+from so8t.operate.server import ollama, openai, openapi
 from so8t.operate.server.errors import HttpError, error_response
 from so8t.operate.server.guard import Guard
 from so8t.operate.server.office import Office
@@ -31,7 +31,7 @@ def application(
     office: Office, more: Sequence[BaseRoute] = (), *, hosts: Collection[str], concurrent: int = 100
 ) -> Guard:
     """`more`: routes of health, metrics and the console."""
-    routes = [*openai.routes(office), *ollama.routes(office), *more]
+    routes = [*openai.routes(office), *ollama.routes(office), *openapi.routes(), *more]
     handlers = {So8tError: _known, HTTPException: _http, Exception: _unforeseen}
     return Guard(Starlette(routes=routes, exception_handlers=handlers), hosts, concurrent)
 

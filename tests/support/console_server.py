@@ -1,0 +1,185 @@
+"""A real server with its console on loopback: real ledger, accounts, queue and policy watch; only the model is a fake."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+import json
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from argon2.profiles import CHEAPEST
+from office_server import ANY, CHAT, POLICY
+
+from so8t.ask.backend import Upstream
+from so8t.ask.pool import Pool
+from so8t.core.bundle import Bundle
+from so8t.core.ledger_read import LedgerReader
+from so8t.core.serve_config import IdentityConfig, LedgerConfig, NotifyConfig, ServeConfig
+from so8t.decide.calibrate import Calibration
+from so8t.decide.policy import Policy
+from so8t.judge.model import ModelJudge
+from so8t.judge.precedent import Case, PrecedentStore
+from so8t.judge.triple import TripleJudge
+from so8t.operate.answering import Answering
+from so8t.operate.console.routes import routes
+from so8t.operate.gateway import Gateway
+from so8t.operate.identity.authenticator import Authenticator
+from so8t.operate.identity.identity import Role
+from so8t.operate.policy_watch import PolicyWatch
+from so8t.operate.review.notify import Notifier
+from so8t.operate.review.queue import ReviewQueue
+from so8t.operate.server.guard import Guard
+from so8t.operate.server.protocol import GuardedHttp
+from so8t.operate.server.run import app_of, office_of
+from so8t.operate.serving import Running, bundle_body, open_ledger, text_key
+
+PASSWORD = "垣根の曲り角 たき火"
+PEOPLE: dict[str, tuple[set[Role], str]] = {
+    "kanri": ({Role.ADMIN}, "極秘"),
+    "sato": ({Role.USER}, "社内限定"),
+    "suzuki": ({Role.USER}, "社内限定"),
+    "shonin": ({Role.REVIEWER}, "部外秘"),
+    "futari": ({Role.REVIEWER}, "極秘"),
+    "kansa": ({Role.AUDITOR}, "極秘"),
+}
+CARD_HTML = b"<!doctype html><title>card</title><style>body{color:#123}</style><p>card of the bundle</p>"
+
+
+@dataclass
+class Server:
+    """What a test needs of it. Everything in it may be changed while it runs."""
+
+    address: str
+    running: Running
+    loop: asyncio.AbstractEventLoop
+    folder: Path
+
+    def do(self, coroutine: Any) -> Any:
+        """Run a coroutine where the server runs."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(60)
+
+
+def bundle(folder: Path) -> Bundle:
+    """As much of a bundle as the console looks at: a card that says that it measured nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    card = {
+        "schema": 1, "name": "見本", "profile": "micro", "created": "2026-11-26T09:00:00+09:00", "policy": {"id": "demo"},
+        "payload_digest": "ab" * 32,
+    }  # fmt: skip
+    (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    (folder / "card.html").write_bytes(CARD_HTML)
+    (folder / "bundle.json").write_text("{}", encoding="utf-8")
+    files = {"card.html": hashlib.sha256(CARD_HTML).hexdigest()}
+    return Bundle(folder, {"payload_digest": "ab" * 32, "files": files}, None)
+
+
+def config(folder: Path, **identity: Any) -> ServeConfig:
+    ledger = LedgerConfig(str(folder / "ledger.db"), str(folder / "ledger.key"), str(folder / "text.key"))
+    who = IdentityConfig(**{"users": str(folder / "users.db"), "requests_per_minute": 100_000, **identity})
+    return ServeConfig(ledger=ledger, identity=who, notify=NotifyConfig(file=str(folder / "notify.jsonl")))
+
+
+@asynccontextmanager
+async def office(
+    folder: Path, backend: Upstream, settings: ServeConfig, *, policy: Policy = POLICY, cases: list[Case] | None = None,
+    found: Bundle | None = None, unproven: str = "",
+) -> AsyncIterator[Running]:  # fmt: skip
+    """As serving.running_office makes it, with a fake in place of the model."""
+    pool = Pool.of([("fake", backend)])
+    precedents = PrecedentStore(cases or [])
+    judge = TripleJudge(policy, ModelJudge(backend, CHAT, "compact", 1.0), precedents, ANY, Calibration(), sparing=True)
+    with open_ledger(settings.ledger) as ledger:
+        gateway = Gateway(judge, ledger, Answering(pool))
+        found = found or bundle(folder / "bundle")
+        await gateway.note("bundle", bundle_body(found, unproven))
+        watch = PolicyWatch(gateway, policy, Path(settings.policy) if settings.policy else None, bool(unproven))
+        await watch.start()
+
+        async def record(event: str, body: Any) -> None:
+            await gateway.note("access", {"event": event, **body})
+
+        levels = lambda: gateway.judge.policy.levels  # noqa: E731
+        authenticator = Authenticator(settings.identity, levels, record, secure=False, hashing=CHEAPEST)
+        await authenticator.start()
+        reader = LedgerReader(Path(settings.ledger.path), text_key(settings.ledger))
+        reviews = ReviewQueue(gateway, reader, learn=precedents.add)
+        gateway.observers.append(Notifier(settings.notify, "http://127.0.0.1/review").observe)
+        try:
+            yield Running(
+                settings, found, "Q8_0", 4096, pool, gateway, watch, reader, reviews, authenticator, unproven,
+            )  # fmt: skip
+        finally:
+            await gateway.settled()
+            authenticator.close()
+
+
+def application(running: Running, runs: Path) -> Guard:
+    made = office_of(running)
+    return app_of(running, made, routes(running, made, runs))
+
+
+@contextmanager
+def serving(
+    folder: Path, backend: Upstream, settings: ServeConfig | None = None, *, people: bool = True, runs: Path | None = None,
+    **options: Any,
+) -> Iterator[Server]:  # fmt: skip
+    """The server in a thread of its own, for the time of the block. All of PEOPLE have PASSWORD."""
+    ready, stop = threading.Event(), threading.Event()
+    box: dict[str, Any] = {}
+
+    async def main() -> None:
+        async with office(folder, backend, settings or config(folder), **options) as running:
+            for name, (roles, clearance) in PEOPLE.items() if people else ():
+                accounts = running.authenticator.accounts
+                await accounts.add(name, roles=roles, clearance=clearance, by="test", password=PASSWORD)
+            app = application(running, runs or folder / "runs")
+            server = uvicorn.Server(uvicorn.Config(
+                app, host="127.0.0.1", port=0, http=GuardedHttp, ws="none", lifespan="off", access_log=False,
+                log_level="warning", server_header=False, proxy_headers=False,
+            ))  # fmt: skip
+            task = asyncio.create_task(server._serve())  # serve() would take the signals of the test run
+            while not server.started:
+                await asyncio.sleep(0.01)
+            port = server.servers[0].sockets[0].getsockname()[1]
+            box["server"] = Server(f"http://127.0.0.1:{port}", running, asyncio.get_running_loop(), folder)
+            ready.set()
+            await asyncio.to_thread(stop.wait)
+            server.should_exit = True
+            await task
+
+    def run() -> None:
+        try:
+            asyncio.run(main())
+        except BaseException as error:
+            box["error"] = error
+            raise
+        finally:
+            ready.set()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    assert ready.wait(60)
+    if "error" in box:
+        raise box["error"]
+    try:
+        yield box["server"]
+    finally:
+        stop.set()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def four_eyes(policy: Policy = POLICY) -> Policy:
+    """The same policy with two reviewers for everything."""
+    from so8t.core.types import Domain
+    from so8t.decide.policy_sections import FourEyes
+
+    eyes = (FourEyes(frozenset(), frozenset(Domain), frozenset()),)
+    return dataclasses.replace(policy, review=dataclasses.replace(policy.review, four_eyes=eyes))
