@@ -292,6 +292,7 @@ def _measuring_verbs(verbs: Any) -> None:
     consistency.epilog = f"{consistency.epilog}\n  so8t consistency verdicts.jsonl --queries requests.jsonl"
     consistency.add_argument("path", type=Path, metavar="LEDGER|JSONL", help="台帳か decide の出力 / or decide's lines")
     consistency.add_argument("--queries", type=Path, help="decide に渡した依頼(id で結ぶ) / the requests, joined by id")
+    consistency.add_argument("--text-key", type=Path, help="台帳の本文の鍵 / text key of the ledger")
     consistency.add_argument("--least", type=float, default=0.4, metavar="X", help="似ているとみなす度合い / likeness")
     _draws_option(consistency)
 
@@ -341,15 +342,20 @@ def _look_verbs(verbs: Any) -> None:
     ledger = _verb(
         verbs,
         "ledger",
-        "台帳の検証・書き出し",
-        "verify or export a ledger",
-        "so8t.commands.look:ledger",
+        "台帳の検証・書き出し・封印",
+        "verify, export or seal a ledger",
+        "so8t.commands.ledger:ledger",
         "ledger verify runs/tiny/ledger.db",
     )
-    ledger.add_argument("action", choices=("verify", "export"))
-    ledger.add_argument("path", type=Path)
+    ledger.add_argument("action", choices=("verify", "export", "seal", "anchor", "schema"))
+    ledger.add_argument("path", type=Path, nargs="?", help="台帳か封印した月 / ledger or sealed month (.jsonl)")
     ledger.add_argument("--key", type=Path, help="錨の公開鍵 / public key of the anchor")
+    ledger.add_argument("--text-key", type=Path, help="本文の鍵 / key of the texts")
     ledger.add_argument("--head", default="", help="SEQ:HEX 外に控えた最新ハッシュ / a head noted elsewhere")
+    ledger.add_argument("--sealed", type=Path, metavar="DIR", help="封印した月とも照合 / check against sealed months")
+    ledger.add_argument("--month", default="", metavar="YYYY-MM", help="seal: 封印する月(日本時間) / month to seal")
+    ledger.add_argument("--out", type=Path, metavar="DIR", help="seal: 書き出す先 / where to")
+    ledger.add_argument("--signing-key", type=Path, help="seal: 署名する秘密鍵 / private key that signs")
     for name, ja, en in (("status", "実行の進み具合", "how far a run is"), ("show", "実行の要約", "summary of a run")):
         place = "status" if name == "status" else "look"
         parser = _verb(verbs, name, ja, en, f"so8t.commands.{place}:{name}", f"{name} tiny")

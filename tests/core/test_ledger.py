@@ -28,14 +28,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from so8t.core import ledger as ledger_module
-from so8t.core.errors import LedgerBroken, LedgerError, LedgerUnavailable, RecordInvalid, SourceMissing
+from so8t.core.errors import LedgerBroken, LedgerError, LedgerUnavailable, RecordInvalid, SourceMissing, TextKeyWrong
 from so8t.core.ledger import Ledger, write_anchor
 from so8t.core.ledger_format import Anchor, Entry, genesis
 from so8t.core.ledger_read import LedgerReader, count_by_decision, export, tail
 from so8t.core.ledger_report import Report
 from so8t.core.ledger_sqlite import SCHEMA
 from so8t.core.ledger_verify import verify
-from so8t.core.sealing import TextKey, TextKeyWrong
+from so8t.core.sealing import TextKey
 from so8t.core.types import Decision, canonical_json
 
 KEY = Ed25519PrivateKey.generate()

@@ -23,14 +23,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from so8t.core import ledger as ledger_module
-from so8t.core.errors import LedgerBroken, LedgerError, LedgerUnavailable, RecordInvalid
+from so8t.core.errors import LedgerBroken, LedgerError, LedgerUnavailable, RecordInvalid, TextKeyWrong
 from so8t.core.ledger import Ledger
 from so8t.core.ledger_address import parse_address
 from so8t.core.ledger_month import seal_month, verify_with_seals
 from so8t.core.ledger_read import LedgerReader, count_by_decision, export, tail
 from so8t.core.ledger_report import Report
 from so8t.core.ledger_verify import verify
-from so8t.core.sealing import TextKey, TextKeyWrong
+from so8t.core.sealing import TextKey
 from so8t.core.types import canonical_json
 
 pytest.importorskip("asyncpg", reason="the driver asyncpg is not installed")

@@ -14,11 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from so8t.core.errors import LedgerBroken, RecordInvalid, SourceMissing
+from so8t.core.errors import LedgerBroken, RecordInvalid, SourceMissing, TextKeyWrong
 from so8t.core.ledger import Ledger
 from so8t.core.ledger_read import LedgerReader, Stored
 from so8t.core.ledger_sqlite import SqliteSource
-from so8t.core.sealing import TextKey, TextKeyWrong
+from so8t.core.sealing import TextKey
 
 KEY, TEXTS = Ed25519PrivateKey.generate(), TextKey.generate()
 START = datetime(2026, 10, 1, tzinfo=UTC)

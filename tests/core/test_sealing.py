@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from so8t.core.sealing import KEY_BYTES, NONCE_BYTES, SALT_BYTES, TextKey, TextKeyWrong, load, load_or_create
+from so8t.core.errors import TextKeyWrong
+from so8t.core.sealing import KEY_BYTES, NONCE_BYTES, SALT_BYTES, TextKey, load, load_or_create
 
 KEY = TextKey(bytes(range(KEY_BYTES)))
 TEXT = "極秘の質問".encode()

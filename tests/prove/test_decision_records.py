@@ -12,10 +12,10 @@ import apsw
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from so8t.core.errors import LedgerBroken, RecordInvalid, SourceMissing, SourceUnreadable
+from so8t.core.errors import LedgerBroken, RecordInvalid, SourceMissing, SourceUnreadable, TextKeyWrong
 from so8t.core.files import write_jsonl
 from so8t.core.ledger import Ledger
-from so8t.core.sealing import TextKey, TextKeyWrong, load_or_create
+from so8t.core.sealing import TextKey, load_or_create
 from so8t.core.types import DECISIONS, Decision, Domain, Sample, Split, Verdict
 from so8t.prove import decision_records
 from so8t.prove.decision_records import from_ledger, from_lines, from_outcomes, read_log

@@ -11,7 +11,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from so8t.core import sealing, signing
-from so8t.core.errors import LedgerBroken, SignatureInvalid, UsageError
+from so8t.core.errors import LedgerBroken, SignatureInvalid, TextKeyWrong, UsageError
 from so8t.core.ledger_format import Anchor, anchor_path_of
 from so8t.core.ledger_month import seal_month, verify_month, verify_with_seals
 from so8t.core.ledger_read import LedgerReader, export
@@ -56,7 +56,7 @@ def _verify(options: argparse.Namespace) -> int:
 
     try:
         return _say(check(_text_key(options)), options)
-    except sealing.TextKeyWrong:
+    except TextKeyWrong:
         if options.text_key:
             raise
         return _say(check(None), options)  # the key that lies here by chance is another ledger's

@@ -51,11 +51,3 @@ def bundle(options: argparse.Namespace) -> int:
     if options.folder is None:
         raise UsageError(detail=f"so8t bundle {options.action} DIR")
     return verify_bundle(options) if options.action == "verify" else show_bundle(options)
-
-
-def ledger(options: argparse.Namespace) -> int:
-    """See so8t.commands.ledger."""
-    from so8t.commands.ledger import ledger as handler
-
-    absent = {"text_key": None, "sealed": None, "month": "", "out": None, "signing_key": None}
-    return handler(argparse.Namespace(**(absent | vars(options))))

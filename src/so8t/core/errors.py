@@ -8,12 +8,12 @@ So8tError
 |- ModelError            6   TargetMissing BaseUnusable TrainingDiverged CheckpointBroken
 |- ProofError            7   BurnInFailed GgufInvalid ParityFailed TemplateUnusable
 |- BundleError           8   BundleBroken SignatureInvalid BundleUnproven
-|- LedgerError           9   LedgerBroken LedgerUnavailable
+|- LedgerError           9   LedgerBroken LedgerUnavailable TextKeyWrong
 |- BackendError         10   BackendDown BackendProtocol LogprobsMissing OutboundRefused EmbeddingsMissing
 |- PolicyError          11   PolicyInvalid
 |- EnvironmentUnfit     12   PackageMissing ConverterMissing
 |- AccessError          13   NotIdentified NotPermitted TooManyAttempts TooManyRequests AccountInvalid AccountUnknown
-                             AccountsUnavailable AccountsBroken ProviderFailed
+                             AccountsUnavailable AccountsBroken ProviderFailed ReviewClosed
 """
 
 from __future__ import annotations
@@ -303,6 +303,14 @@ class LedgerUnavailable(LedgerError):
     code = "L02"
     ja, en = "台帳に書けないため応答しません", "the ledger cannot be written, so nothing is answered"
     next_ja, next_en = "ディスクと権限を確かめてください", "check the disk and permissions"
+
+
+class TextKeyWrong(LedgerError):
+    """The key in hand does not open this ledger's texts. The ledger itself may be in perfect order."""
+
+    code = "L03"
+    ja, en = "本文の鍵がこの台帳のものではありません", "the text key is not the one of this ledger"
+    next_ja, next_en = "--text-key にこの台帳の鍵を渡してください", "pass this ledger's key with --text-key"
 
 
 class BackendError(So8tError):

@@ -11,10 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TextIO, TypedDict, Unpack
 
-from so8t.core.errors import LedgerBroken, RecordInvalid, SourceMissing
+from so8t.core.errors import LedgerBroken, RecordInvalid, SourceMissing, TextKeyWrong
 from so8t.core.ledger_format import Anchor, utc
 from so8t.core.ledger_store import NotADatabase, Source, is_address_file, source_at
-from so8t.core.sealing import TextKey, TextKeyWrong
+from so8t.core.sealing import TextKey
 
 MAX_LIMIT = 10_000
 _SEQS = 500  # a query

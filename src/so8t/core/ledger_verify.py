@@ -14,13 +14,13 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from so8t.core.errors import RecordInvalid
+from so8t.core.errors import RecordInvalid, TextKeyWrong
 from so8t.core.ledger_format import Anchor, anchor_path_of, genesis
 from so8t.core.ledger_parts import processes_for, walk_in_parts
 from so8t.core.ledger_report import MAX_PROBLEMS, Findings, Report
 from so8t.core.ledger_store import NotADatabase, Source, is_address_file, source_at
 from so8t.core.ledger_walk import Walk, parse
-from so8t.core.sealing import TextKey, TextKeyWrong
+from so8t.core.sealing import TextKey
 
 _BREAKS = frozenset({"missing", "order", "chain", "hash"})
 

@@ -17,19 +17,11 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from so8t.core.errors import LedgerError
+from so8t.core.errors import TextKeyWrong
 from so8t.core.files import sync_folder
 
 KEY_BYTES, NONCE_BYTES, SALT_BYTES = 32, 12, 16
 MAX_KEY_FILE_BYTES = 1024
-
-
-class TextKeyWrong(LedgerError):
-    """The key in hand does not open this ledger's texts. The ledger itself may be in perfect order."""
-
-    code = "L03"
-    ja, en = "本文の鍵がこの台帳のものではありません", "the text key is not the one of this ledger"
-    next_ja, next_en = "--text-key にこの台帳の鍵を渡してください", "pass this ledger's key with --text-key"
 
 
 class TextKey:
