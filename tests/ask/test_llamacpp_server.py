@@ -135,3 +135,16 @@ def test_with_a_key_it_answers_nobody_else(twin: Any) -> None:
         for wrong in ("", "another"):
             with pytest.raises(BackendProtocol, match="401"):
                 asyncio.run(generated(address, wrong))
+
+
+def test_vectors_of_texts(twin: Any) -> None:
+    async def embedded(address: str) -> list[list[float]]:
+        backend = LlamaCpp(address, 20.0, "k")
+        try:
+            return await backend.embed(["点検の記録", "点検の記録", "経費の精算"])
+        finally:
+            await backend.close()
+
+    with serve(twin.gguf, 128, key="k", embeddings=True) as address:
+        one, same, other = asyncio.run(embedded(address))
+    assert one == same != other and len(one) == twin.reference.model.config.hidden_size

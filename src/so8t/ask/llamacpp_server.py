@@ -1,6 +1,6 @@
 """Run llama.cpp's server on a GGUF in a child process on loopback, and stop it again.
 
-    python -m so8t.ask.llamacpp_server MODEL.gguf CONTEXT SLOTS THREADS [PORT]
+    python -m so8t.ask.llamacpp_server MODEL.gguf CONTEXT SLOTS THREADS [PORT [embeddings]]
 
 prints the address once it answers, and ends when its standard input closes, so that it never outlives its parent.
 """
@@ -26,14 +26,17 @@ KEY = "SO8T_LLAMACPP_KEY"  # in the environment, which only the same user can re
 
 @contextlib.contextmanager
 def serve(
-    model: Path, context: int, *, slots: int = 1, threads: int = 1, port: int = 0, key: str = ""
-) -> Iterator[str]:
+    model: Path, context: int, *, slots: int = 1, threads: int = 1, port: int = 0, key: str = "",
+    embeddings: bool = False,
+) -> Iterator[str]:  # fmt: skip
     """The server's address for the time of the block. Raises BackendDown if it cannot start.
 
     `context` is per slot; port 0 = any free one; with a `key` it answers nobody who does not send it as bearer token.
+    With `embeddings` it is one for vectors (the mean over a text's tokens).
     """
     numbers = map(str, (context, slots, threads, port))
     command = [sys.executable, "-m", "so8t.ask.llamacpp_server", str(model), *numbers]
+    command += ["embeddings"] if embeddings else []
     words = tempfile.TemporaryFile()  # noqa: SIM115 (closed in the finally below, after the process that writes to it)
     environment = os.environ | {KEY: key}
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words, env=environment)
@@ -74,21 +77,25 @@ def main() -> None:
     params.verbosity = -1
     params.hostnames = ["127.0.0.1"]
     params.port = int(sys.argv[5]) if len(sys.argv) > 5 else 0
+    if vectors := sys.argv[6:] == ["embeddings"]:
+        params.embedding = True
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     if key := os.environ.get(KEY, ""):
         params.api_keys = [key]
     server = xllamacpp.Server(params)
-    _first_answer(server.listening_address, key)  # a server that never served hangs when it is dropped
+    _first_answer(server.listening_address, key, vectors)  # a server that never served hangs when it is dropped
     address_out.write(server.listening_address + "\n")
     address_out.flush()
     sys.stdin.buffer.read()
     os._exit(0)
 
 
-def _first_answer(address: str, key: str) -> None:
+def _first_answer(address: str, key: str, vectors: bool) -> None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    body = json.dumps({"prompt": "a", "n_predict": 1}).encode()
+    path, asked = ("/v1/embeddings", {"input": "a"}) if vectors else ("/completion", {"prompt": "a", "n_predict": 1})
+    body = json.dumps(asked).encode()
     headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
-    request = urllib.request.Request(address + "/completion", body, headers)
+    request = urllib.request.Request(address + path, body, headers)
     end = time.monotonic() + START_SECONDS
     while True:
         try:

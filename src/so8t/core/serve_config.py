@@ -15,7 +15,7 @@ class UpstreamConfig:
     """What runs the model (issue 6.11). embedded = our own llama.cpp on the bundle's GGUF.
 
     addresses: replicas, each a literal http(s)://IP:PORT. key_file: a file that holds the upstream's API key, where it
-    can take one. seconds: for one whole answer.
+    can take one. seconds: for one whole answer. slots, threads, embeddings (a second server for vectors): of ours.
     """
 
     kind: Literal["embedded", "llamacpp", "ollama", "openai"] = "embedded"
@@ -25,6 +25,7 @@ class UpstreamConfig:
     seconds: float = 120.0
     slots: int = 2
     threads: int = 1
+    embeddings: bool = False
 
 
 @dataclass(frozen=True, slots=True)

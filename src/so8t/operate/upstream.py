@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from so8t.ask.backend import Upstream
 from so8t.ask.first_token import first_tokens
@@ -30,15 +31,14 @@ async def running_upstream(
 ) -> AsyncIterator[Pool]:
     """The replicas, watched while the block runs. Raises BackendDown, BundleBroken, ConfigValueInvalid."""
     async with AsyncExitStack() as stack:
-        addresses, key = config.addresses, secret(config.key_file)
+        key = secret(config.key_file)
         if config.kind == "embedded":
-            key = secrets.token_urlsafe(32)
-            addresses = (await _embedded(stack, config, bundle, quantisation, context, key),)
-        elif not addresses:
-            raise ConfigValueInvalid(
-                where="serve.upstream.addresses", detail=f"kind = {config.kind!r} needs at least one"
-            )
-        pool = Pool.of([(a, _client(a, config, bundle, context, key)) for a in addresses])
+            clients = [await _embedded(stack, config, bundle, quantisation, context)]
+        elif config.addresses:
+            clients = [(a, _client(a, config, bundle, context, key)) for a in config.addresses]
+        else:
+            raise ConfigValueInvalid(where="serve.upstream.addresses", detail=f"kind = {config.kind!r} needs one")
+        pool = Pool.of(clients)
         stack.push_async_callback(pool.close)
         watching = asyncio.create_task(pool.watch())
         stack.callback(watching.cancel)
@@ -46,18 +46,40 @@ async def running_upstream(
 
 
 async def _embedded(
-    stack: AsyncExitStack, config: UpstreamConfig, bundle: Bundle, quantisation: str, context: int, key: str
-) -> str:
+    stack: AsyncExitStack, config: UpstreamConfig, bundle: Bundle, quantisation: str, context: int
+) -> tuple[str, Upstream]:
+    """Our own server, under a key of this start: no other program on the machine can go round the gateway."""
     if not (model := bundle.gguf(quantisation)).is_file():
         raise BundleBroken(where=model, detail="missing")
-    server = serve(model, context, slots=config.slots, threads=config.threads, key=key)
-    address = await asyncio.to_thread(server.__enter__)
-    stack.push_async_callback(asyncio.to_thread, server.__exit__, None, None, None)
-    return address
+    key = secrets.token_urlsafe(32)
+
+    async def started(**options: Any) -> str:
+        server = serve(model, context, threads=config.threads, key=key, **options)
+        address = await asyncio.to_thread(server.__enter__)
+        stack.push_async_callback(asyncio.to_thread, server.__exit__, None, None, None)
+        return address
+
+    address = await started(slots=config.slots)
+    if not config.embeddings:
+        return address, LlamaCpp(address, config.seconds, key)
+    vectors = LlamaCpp(await started(embeddings=True), config.seconds, key)
+    stack.push_async_callback(vectors.close)
+    return address, _WithVectors(address, config.seconds, key, vectors)
+
+
+class _WithVectors(LlamaCpp):
+    """Vectors come from a second server on the same file, so that the first runs as it was proved."""
+
+    def __init__(self, address: str, seconds: float, key: str, vectors: LlamaCpp) -> None:
+        super().__init__(address, seconds, key)
+        self._vectors = vectors
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        return await self._vectors.embed(texts)
 
 
 def _client(address: str, config: UpstreamConfig, bundle: Bundle, context: int, key: str) -> Upstream:
-    if config.kind in ("embedded", "llamacpp"):
+    if config.kind == "llamacpp":
         return LlamaCpp(address, config.seconds, key)
     if not config.model:
         raise ConfigValueInvalid(where="serve.upstream.model", detail="the model's name on that server")
