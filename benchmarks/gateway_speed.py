@@ -28,7 +28,7 @@ from typing import Any
 import aiohttp
 import psutil
 
-QUERY = "来週の定例会議の議事録を、出席者に配れるように三行でまとめてください。"
+QUERY = "研修の案内文を、読みやすく書き直してください。"
 CHUNKS = 50
 HERE = Path(__file__).parent
 
@@ -76,6 +76,7 @@ async def load(
                 content = await response.read()
                 assert response.status == 200, content[:500]
                 assert b"[DONE]" in content if stream else b"choices" in content, content[:500]
+                assert response.headers.get("x-so8t-decision", "ALLOW") == "ALLOW", "not the way to an answer"
             return (time.perf_counter() - begin) * 1e3
 
         for _ in range(30):

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from so8t.core.errors import BundleBroken
+from so8t.core.text import dedup_key
 from so8t.core.types import Domain
-from so8t.decide.codes import encode_folded
+from so8t.decide.codes import encode
 from so8t.decide.linear import BUCKETS, LONGEST, Floats, Grams, grams, scores, softmax
 
 DOMAINS: tuple[Domain, ...] = tuple(Domain)
@@ -69,4 +70,4 @@ class DomainModel:
 
 
 def _grams(text: str) -> Grams:
-    return grams(encode_folded([text.replace("\0", "")]), LONGEST)
+    return grams(encode([dedup_key(text.replace("\0", ""))]), LONGEST)

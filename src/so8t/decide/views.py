@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 from so8t.decide.decoding import decode
 from so8t.decide.romaji import romaji_to_hiragana
@@ -24,6 +25,7 @@ class View:
     complete: bool = True
 
 
+@lru_cache(maxsize=64)  # one request is read by several judges
 def views(text: str) -> tuple[View, ...]:
     """Every reading of `text` that differs from the one before it, raw first; also one that could not be finished."""
     found = [View("raw", text)]
@@ -43,6 +45,7 @@ def views(text: str) -> tuple[View, ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=64)
 def clearest(text: str) -> View:
     """The one reading a model gets, in training as in serving: the text in NFC, with only its disguises undone."""
     plain = unicodedata.normalize("NFC", text)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Vector = Mapping[int, float]  # term -> weight
+Vector = Mapping[str, float]  # term -> weight
 
 
 class Postings:
@@ -16,15 +16,15 @@ class Postings:
 
     def __init__(self, vectors: Sequence[Vector]) -> None:
         self._size = len(vectors)
-        terms = np.fromiter((t for v in vectors for t in v), np.int64)
+        numbers: dict[str, int] = {}
+        terms = np.fromiter((numbers.setdefault(t, len(numbers)) for v in vectors for t in v), np.int64)
         owners = np.repeat(np.arange(self._size, dtype=np.int32), [len(v) for v in vectors])
         weights = np.fromiter((w for v in vectors for w in v.values()), np.float64)
         order = np.argsort(terms, kind="stable")
         self._owners, self._weights = owners[order], weights[order]
-        known, starts = np.unique(terms[order], return_index=True)
-        ends = np.append(starts, len(terms))[1:]
-        self._places = {int(t): (int(a), int(b)) for t, a, b in zip(known, starts, ends, strict=True)}
-        self._later: dict[int, list[tuple[int, float]]] = defaultdict(list)
+        ends = np.cumsum(np.bincount(terms, minlength=len(numbers))).tolist()
+        self._places = {term: (start, end) for term, start, end in zip(numbers, [0, *ends], ends, strict=False)}
+        self._later: dict[str, list[tuple[int, float]]] = defaultdict(list)
 
     def add(self, vector: Vector) -> None:
         """The next number."""

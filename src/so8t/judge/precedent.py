@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -67,7 +66,7 @@ class PrecedentStore:
             self.cases.append(case)
             self._postings.add(self._vector(_grams(case.query)))
 
-    def _vector(self, counts: Mapping[int, int]) -> dict[int, float]:
+    def _vector(self, counts: Mapping[str, int]) -> dict[str, float]:
         values = {g: math.sqrt(n) * self._idf.get(g, self._rare) for g, n in counts.items()}
         norm = math.sqrt(sum(v * v for v in values.values())) or 1.0
         return {g: v / norm for g, v in values.items()}
@@ -97,6 +96,6 @@ class PrecedentStore:
         return Opinion("precedent", best, probabilities, reason=reason, ms=(time.perf_counter() - begin) * 1000)
 
 
-def _grams(text: str) -> Counter[int]:
+def _grams(text: str) -> Counter[str]:
     key = dedup_key(text)
-    return Counter(zlib.crc32(g.encode()) for n in (1, 2, 3) for g in ngrams(key, n))
+    return Counter([*key, *ngrams(key, 2), *ngrams(key, 3)])

@@ -67,13 +67,9 @@ class Answering:
                 made = await self.upstream.generate(prompt, limit, (*ENDS, *options.stop), options.sampling)
         except Exception as error:  # whatever broke, the verdict is still to be recorded and nothing unchecked leaves
             return Answer(FAILED, failed=type(error).__name__)
-        check, text = AnswerCheck(asked, judge.policy), made.text.strip()
-        rest = text
-        while rest:
-            end = next_sentence(rest) or len(rest)
-            if why := check.objection(rest[:end]):
-                return Answer(withheld(why), made.tokens, withheld=why, prompt_tokens=made.prompt_tokens)
-            rest = rest[end:]
+        text = made.text.strip()
+        if why := AnswerCheck(asked, judge.policy).objection(text):
+            return Answer(withheld(why), made.tokens, withheld=why, prompt_tokens=made.prompt_tokens)
         return Answer(text or EMPTY, made.tokens, made.stopped, prompt_tokens=made.prompt_tokens)
 
     async def stream(
