@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,13 +16,15 @@ from so8t.build.data.synth import generate
 from so8t.build.data.synth_report import report
 from so8t.build.data.validate import validate
 from so8t.build.data.written import load_written
+from so8t.build.export.converter import choose
 from so8t.build.model import given_base
 from so8t.build.model.base import instruct, pretrain
 from so8t.build.model.tokenizer import CHAT_TEMPLATE
 from so8t.build.train.dataset import encode, sample_prompt
 from so8t.build.train.samples import training_samples
 from so8t.core.config import Config
-from so8t.core.files import write_json
+from so8t.core.errors import ConverterMissing
+from so8t.core.files import read_json, write_json
 from so8t.core.packaged import policy_text
 from so8t.core.run import StageContext
 from so8t.core.types import Domain, Sample, Split
@@ -86,12 +89,23 @@ def run_validate(ctx: StageContext) -> dict[str, Any]:
     return validate(ctx.config, ctx.folder, load_samples(files), upstream)
 
 
+def _warn_of_converter(ctx: StageContext) -> None:
+    """Said before hours of training: this base can be trained, but not yet be exported on this machine."""
+    named = Path(read_json(ctx.folder / "base.json")["path"])
+    try:
+        choose(named if named.is_absolute() else ctx.folder / named, ctx.config.export.converter)
+    except ConverterMissing as error:
+        ctx.progress.say(f"      {error.ja} {error.detail}: {error.next_ja}", f"      {error.en} {error.detail}")
+
+
 def run_base(ctx: StageContext) -> dict[str, Any]:
     """The model to adapt: a folder as it lies, a GGUF converted into the run, or pre-trained here."""
     base = ctx.config.base
     torch.set_num_threads(ctx.config.threads)
     if base.path or base.package:
-        return given_base.take(base, ctx.folder, ctx.work, ctx.progress)
+        facts = given_base.take(base, ctx.folder, ctx.work, ctx.progress)
+        _warn_of_converter(ctx)
+        return facts
     train, _ = training_samples(ctx.input("validate"), ctx.config.train)
     style, chat, seed = ctx.config.prompt.style, ChatFormat(CHAT_TEMPLATE), ctx.config.train.seed
     samples = load_samples([split_file(ctx.input("validate"), Split.TRAIN)])

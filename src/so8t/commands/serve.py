@@ -13,6 +13,7 @@ from typing import Any
 
 from so8t.commands.use import bundle_folder, trusted_key
 from so8t.core.config import load_config
+from so8t.core.errors import SignatureInvalid
 from so8t.core.serve_config import ServeConfig
 from so8t.operate.server.run import MODEL, app_of, office_of
 from so8t.operate.server.run import serve as serve_http
@@ -38,7 +39,11 @@ def serve_config(options: argparse.Namespace) -> ServeConfig:
 async def _serve(options: argparse.Namespace, config: ServeConfig) -> int:
     if options.bundle is None and config.bundle:
         options.bundle = Path(config.bundle)
+    if options.key is None and config.bundle_key:
+        options.key = Path(config.bundle_key)
     folder, key = bundle_folder(options), trusted_key(options)
+    if key is None and not options.allow_unproven:
+        raise SignatureInvalid(where=folder, detail="--key / serve.bundle_key")
     async with running_office(config, folder, key, allow_unproven=options.allow_unproven) as running:
         office = office_of(running)
         await serve_http(running, app_of(running, office), _told(options, running))

@@ -121,13 +121,15 @@ class TlsConfig:
 class ServeConfig:
     """The gateway. hosts: further names by which browsers reach it (Host header); its own address is always one.
 
-    bundle "" = the newest under runs/. policy "" = the bundle's own.
+    bundle "" = the newest under runs/; bundle_key: the public key its signature is checked with. policy "" = the
+    bundle's own.
     """
 
     address: str = "127.0.0.1"
     port: int = 8008
     hosts: tuple[str, ...] = ()
     bundle: str = ""
+    bundle_key: str = ""
     policy: str = ""
     maximum_tokens: int = 512
     answer_seconds: float = 120.0
