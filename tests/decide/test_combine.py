@@ -204,3 +204,14 @@ def test_reference_and_target_of_the_domain_otherwise() -> None:
 def test_the_spokesman_agrees_with_the_verdict() -> None:
     verdict = combine(REQUEST, [opinion("model", 0.98, 0.01, 0.01), opinion("precedent", 0.99, 0.005, 0.005)], policy())
     assert verdict.decision is A and verdict.reason == "precedent: precedent says"
+
+
+def test_a_domain_may_ask_for_more_confidence_than_the_rest() -> None:
+    text = policy_text("demo")[0].replace("[domains.medical]\n", "[domains.medical]\nminimum_confidence = 0.95\n")
+    policy = parse_policy(text, "test.toml")
+    sure = {Decision.ALLOW: 0.9, Decision.ESCALATE: 0.05, Decision.DENY: 0.05}
+    opinions = [Opinion("model", Decision.ALLOW, sure)]
+    request = Request("q", "x")
+    assert combine(request, opinions, policy, domain=Domain.BUSINESS).decision is Decision.ALLOW
+    assert combine(request, opinions, policy, domain=Domain.MEDICAL).decision is Decision.ESCALATE
+    assert combine(request, opinions, policy, domain=None).decision is Decision.ALLOW

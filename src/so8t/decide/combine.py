@@ -41,7 +41,7 @@ def combine(
     reason = ""
     if floor is not None and decision.severity <= floor.severity:
         decision, reason = floor, "規則により確定"
-    elif doubt := doubts(opinions, probabilities, policy):
+    elif doubt := doubts(opinions, probabilities, policy, domain):
         decision, reason = Decision.ESCALATE, doubt
     rules = tuple(dict.fromkeys(r for o in opinions for r in o.rules))
     place = policy.domain(domain)
@@ -78,14 +78,17 @@ def least_cost(probabilities: Mapping[Decision, float], costs: Mapping[Decision,
     return min(reversed(DECISIONS), key=lambda j: expected[j])
 
 
-def doubts(opinions: Sequence[Opinion], probabilities: Mapping[Decision, float], policy: Policy) -> str:
+def doubts(
+    opinions: Sequence[Opinion], probabilities: Mapping[Decision, float], policy: Policy, domain: Domain | None = None
+) -> str:
     """Why a human should look at it, or ""."""
     failed = [o.judge for o in opinions if o.failed]
     if failed:
         return f"判定器の障害: {', '.join(failed)}"
     if all(o.probabilities is None for o in opinions):
         return "どの判定器も意見がない"
-    if max(probabilities.values()) < policy.fusion.minimum_confidence:
+    own = policy.domain(domain).minimum_confidence
+    if max(probabilities.values()) < (policy.fusion.minimum_confidence if own is None else own):
         return f"確信度が低い({max(probabilities.values()):.2f})"
     if disagreement(opinions) > policy.fusion.maximum_disagreement:
         return "判定器の意見が割れている"

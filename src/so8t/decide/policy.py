@@ -75,7 +75,10 @@ class Fusion:
 
 @dataclass(frozen=True, slots=True)
 class DomainPolicy:
-    """The identity contract of one domain (plan 3.2), and whom to name."""
+    """The identity contract of one domain (plan 3.2), and whom to name.
+
+    minimum_confidence: what a verdict in this domain needs instead of the fusion's; None = the same.
+    """
 
     role: str
     scope: str
@@ -83,6 +86,7 @@ class DomainPolicy:
     escalation_policy: str
     escalation_target: str
     policy_refs: Mapping[Decision, str]
+    minimum_confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +278,9 @@ def _domain(table: Table) -> DomainPolicy:
         escalation_policy=table.text("escalation_policy"),
         escalation_target=table.text("escalation_target"),
         policy_refs={decision: refs.text(decision.value) for decision in DECISIONS},
+        minimum_confidence=(
+            table.number("minimum_confidence", 0.0, 1.0) if "minimum_confidence" in table.values else None
+        ),
     )
     refs.close()
     table.close()

@@ -153,8 +153,9 @@ def _markers(markers: tuple[Marker, ...]) -> list[tuple[str, str]]:
 
 
 def _domain_form(domain: DomainPolicy) -> Hashable:
-    """What the model is told and whom a request goes to; policy_refs are only cited."""
-    return domain.role, domain.scope, domain.limitations, domain.escalation_policy, domain.escalation_target
+    """What the model is told, whom a request goes to, how sure one must be; policy_refs are only cited."""
+    told = domain.role, domain.scope, domain.limitations, domain.escalation_policy
+    return *told, domain.escalation_target, domain.minimum_confidence
 
 
 def _rule_form(rule: Rule) -> Hashable:

@@ -79,21 +79,20 @@ class Answering:
         asked, prompt, limit = self._prepared(request, domain, judge, options)
         check, released, end = AnswerCheck(asked, judge.policy), "", Piece("", 0, False)
         try:
-            async with asyncio.timeout(self.seconds):
-                pieces = self.upstream.stream(prompt, limit, (*ENDS, *options.stop), options.sampling)
-                async with aclosing(_sentences(pieces)) as sentences:
-                    async for sentence in sentences:
-                        if isinstance(sentence, Piece):
-                            end = sentence
-                            continue
-                        sentence = sentence if released else sentence.lstrip()
-                        if why := check.objection(sentence):
-                            said = cut_short(why) if released else withheld(why)
-                            yield said
-                            yield Answer(released + said, end.tokens, withheld=why)
-                            return
-                        released += sentence
-                        yield sentence
+            pieces = self.upstream.stream(prompt, limit, (*ENDS, *options.stop), options.sampling)
+            async with aclosing(_in_time(_sentences(pieces), self.seconds)) as sentences:
+                async for sentence in sentences:
+                    if isinstance(sentence, Piece):
+                        end = sentence
+                        continue
+                    sentence = sentence if released else sentence.lstrip()
+                    if why := check.objection(sentence):
+                        said = cut_short(why) if released else withheld(why)
+                        yield said
+                        yield Answer(released + said, end.tokens, withheld=why)
+                        return
+                    released += sentence
+                    yield sentence
         except Exception as error:
             said = ("\n" if released else "") + FAILED
             yield said
@@ -118,6 +117,18 @@ class Answering:
         while turns and sum(len(turn.text) for turn in turns) > room:
             turns.pop(0)
         return replace(request, history=tuple(turns)) if len(turns) < len(request.history) else request
+
+
+async def _in_time(sentences: AsyncGenerator[str | Piece], seconds: float) -> AsyncGenerator[str | Piece]:
+    """TimeoutError when one is not there by the end of `seconds`. Only waiting is cut off, never the reader's work."""
+    end = asyncio.get_running_loop().time() + seconds
+    async with aclosing(sentences):
+        while True:
+            async with asyncio.timeout_at(end):
+                sentence = await anext(sentences, None)
+            if sentence is None:
+                return
+            yield sentence
 
 
 async def _sentences(pieces: AsyncGenerator[Piece]) -> AsyncGenerator[str | Piece]:

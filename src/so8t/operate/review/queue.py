@@ -209,7 +209,7 @@ class ReviewQueue:
 
     async def _refresh(self) -> None:
         """Take in what was written since, by whichever gateway."""
-        closed = []
+        closed, head = [], self.gateway.ledger.head.seq
         for entry in await asyncio.to_thread(self._news):
             self._read = max(self._read, entry.seq)
             if entry.kind == "decision":
@@ -218,6 +218,7 @@ class ReviewQueue:
                 self._cases[case.seq] = changed = after(case, entry)
                 if case.closed is None and changed.closed is not None:
                     closed.append(changed)
+        self._read = max(self._read, head)  # all up to there has been seen, also what was no concern of ours
         for case in closed if self.learn else ():
             if self.learn and (precedent := await self.precedent(case)) is not None:
                 self.learn(precedent)
