@@ -347,15 +347,22 @@ def _look_verbs(verbs: Any) -> None:
         "so8t.commands.ledger:ledger",
         "ledger verify runs/tiny/ledger.db",
     )
-    ledger.add_argument("action", choices=("verify", "export", "seal", "anchor", "schema"))
+    ledger.add_argument("action", choices=("verify", "export", "seal", "anchor", "schema", "report"))
     ledger.add_argument("path", type=Path, nargs="?", help="台帳か封印した月 / ledger or sealed month (.jsonl)")
     ledger.add_argument("--key", type=Path, help="錨の公開鍵 / public key of the anchor")
     ledger.add_argument("--text-key", type=Path, help="本文の鍵 / key of the texts")
     ledger.add_argument("--head", default="", help="SEQ:HEX 外に控えた最新ハッシュ / a head noted elsewhere")
     ledger.add_argument("--sealed", type=Path, metavar="DIR", help="封印した月とも照合 / check against sealed months")
     ledger.add_argument("--month", default="", metavar="YYYY-MM", help="seal: 封印する月(日本時間) / month to seal")
-    ledger.add_argument("--out", type=Path, metavar="DIR", help="seal: 書き出す先 / where to")
-    ledger.add_argument("--signing-key", type=Path, help="seal: 署名する秘密鍵 / private key that signs")
+    ledger.add_argument("--out", type=Path, metavar="DIR", help="seal, report: 書き出す先 / where to")
+    ledger.add_argument("--signing-key", type=Path, help="seal, report: 署名する秘密鍵 / private key that signs")
+    ledger.add_argument("--events", type=Path, metavar="FILE", help="イベントログとも照合 / an exported event log")
+    ledger.add_argument("--law", default="", help="report: 法令の名前か .toml / law by name, or a file")
+    ledger.add_argument("--from", dest="since", default="", metavar="YYYY-MM-DD", help="report: 最初の日 / first day")
+    ledger.add_argument("--to", dest="until", default="", metavar="YYYY-MM-DD", help="report: 終わりの翌日 / day after")
+    ledger.add_argument("--verify", dest="check", type=Path, metavar="DIR", help="report: 報告を確かめる / check one")
+    ledger.add_argument("--report-key", type=Path, help="report: 報告の公開鍵 / public key of a report")
+    ledger.add_argument("--list", action="store_true", help="report: 法令の一覧 / laws there are")
     for name, ja, en in (("status", "実行の進み具合", "how far a run is"), ("show", "実行の要約", "summary of a run")):
         place = "status" if name == "status" else "look"
         parser = _verb(verbs, name, ja, en, f"so8t.commands.{place}:{name}", f"{name} tiny")

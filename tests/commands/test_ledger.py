@@ -38,6 +38,7 @@ def call(runs: Path, action: str, path: Path | None = None, **options: Any) -> t
     given = {
         "action": action, "path": path or runs / "ledger.db", "runs": runs, "json": False, "lang": "ja", "key": None,
         "text_key": None, "head": "", "sealed": None, "month": "", "out": None, "signing_key": None,
+        "events": None,
     }  # fmt: skip
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
         code = ledger(argparse.Namespace(**given | options))

@@ -82,6 +82,7 @@ class Tab:
     session: str
     problems: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    width: int = 0
     _loaded: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def call(self, method: str, **values: Any) -> Any:
@@ -100,7 +101,7 @@ class Tab:
             self.problems.append(f"console: {values['args']}")
 
     async def resize(self, width: int, height: int) -> None:
-        phone = width < 600
+        self.width, phone = width, width < 600
         await self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone
         )
@@ -143,9 +144,9 @@ class Tab:
 
     async def press(self, selector: str) -> None:
         """Click where it is, which must be visible; does not wait for what follows."""
-        await self.run(f"document.querySelector({json.dumps(selector)}).scrollIntoView({{block: 'center'}})")
         box = await self.run(
-            f"(() => {{ const b = document.querySelector({json.dumps(selector)}).getBoundingClientRect();"
+            f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
+            " e.scrollIntoView({block: 'center', behavior: 'instant'}); const b = e.getBoundingClientRect();"
             " return [b.x + b.width / 2, b.y + b.height / 2]; })()"
         )
         for kind in ("mousePressed", "mouseReleased"):
@@ -164,8 +165,8 @@ class Tab:
             await self.call("Input.dispatchKeyEvent", type=kind, key=name, code=name, windowsVirtualKeyCode=code)
 
     async def overflow(self) -> int:
-        """Pixels that the page is wider than its window."""
-        return int(await self.run("document.documentElement.scrollWidth - window.innerWidth"))
+        """Pixels that the page is wider than its window was made: a telephone's innerWidth grows with a wide page."""
+        return int(await self.run("document.documentElement.scrollWidth")) - self.width
 
     async def picture(self, path: Path, *, whole: bool = True, highest: int = 1600) -> None:
         values: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""A real server with its console on loopback: real ledger, accounts, queue and policy watch; only the model is a fake."""
+"""A real server with its console on loopback: real ledger, accounts, queue, policy watch; only the model is a fake."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import dataclasses
 import hashlib
 import json
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,16 @@ from office_server import ANY, CHAT, POLICY
 
 from so8t.ask.backend import Upstream
 from so8t.ask.pool import Pool
+from so8t.core import signing
 from so8t.core.bundle import Bundle
+from so8t.core.ledger import Ledger
 from so8t.core.ledger_read import LedgerReader
 from so8t.core.serve_config import IdentityConfig, LedgerConfig, NotifyConfig, ServeConfig
+from so8t.core.types import Domain, Levels
 from so8t.decide.calibrate import Calibration
+from so8t.decide.domain import DomainModel
 from so8t.decide.policy import Policy
+from so8t.decide.policy_sections import FourEyes
 from so8t.judge.model import ModelJudge
 from so8t.judge.precedent import Case, PrecedentStore
 from so8t.judge.triple import TripleJudge
@@ -38,8 +44,9 @@ from so8t.operate.review.queue import ReviewQueue
 from so8t.operate.server.guard import Guard
 from so8t.operate.server.protocol import GuardedHttp
 from so8t.operate.server.run import app_of, office_of
-from so8t.operate.serving import Running, bundle_body, open_ledger, text_key
+from so8t.operate.serving import Running, bundle_body, text_key
 
+Clock = Callable[[], datetime]
 PASSWORD = "垣根の曲り角 たき火"
 PEOPLE: dict[str, tuple[set[Role], str]] = {
     "kanri": ({Role.ADMIN}, "極秘"),
@@ -50,6 +57,10 @@ PEOPLE: dict[str, tuple[set[Role], str]] = {
     "kansa": ({Role.AUDITOR}, "極秘"),
 }
 CARD_HTML = b"<!doctype html><title>card</title><style>body{color:#123}</style><p>card of the bundle</p>"
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass
@@ -70,8 +81,8 @@ def bundle(folder: Path) -> Bundle:
     """As much of a bundle as the console looks at: a card that says that it measured nothing."""
     folder.mkdir(parents=True, exist_ok=True)
     card = {
-        "schema": 1, "name": "見本", "profile": "micro", "created": "2026-11-26T09:00:00+09:00", "policy": {"id": "demo"},
-        "payload_digest": "ab" * 32,
+        "schema": 1, "name": "見本", "profile": "micro", "created": "2026-11-26T09:00:00+09:00",
+        "policy": {"id": "demo"}, "payload_digest": "ab" * 32,
     }  # fmt: skip
     (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
     (folder / "card.html").write_bytes(CARD_HTML)
@@ -89,14 +100,16 @@ def config(folder: Path, **identity: Any) -> ServeConfig:
 @asynccontextmanager
 async def office(
     folder: Path, backend: Upstream, settings: ServeConfig, *, policy: Policy = POLICY, cases: list[Case] | None = None,
-    found: Bundle | None = None, unproven: str = "",
+    found: Bundle | None = None, unproven: str = "", domains: DomainModel = ANY, clock: Clock = now,
 ) -> AsyncIterator[Running]:  # fmt: skip
-    """As serving.running_office makes it, with a fake in place of the model."""
+    """As serving.running_office makes it, with a fake in place of the model, and a clock that may be moved."""
     pool = Pool.of([("fake", backend)])
     precedents = PrecedentStore(cases or [])
-    judge = TripleJudge(policy, ModelJudge(backend, CHAT, "compact", 1.0), precedents, ANY, Calibration(), sparing=True)
-    with open_ledger(settings.ledger) as ledger:
-        gateway = Gateway(judge, ledger, Answering(pool))
+    model = ModelJudge(backend, CHAT, "compact", 1.0)
+    judge = TripleJudge(policy, model, precedents, domains, Calibration(), sparing=True)
+    path, key = Path(settings.ledger.path), signing.load_or_create(Path(settings.ledger.key))
+    with Ledger(path, key, text_key(settings.ledger), clock=clock) as ledger:
+        gateway = Gateway(judge, ledger, Answering(pool), now=clock)
         found = found or bundle(folder / "bundle")
         await gateway.note("bundle", bundle_body(found, unproven))
         watch = PolicyWatch(gateway, policy, Path(settings.policy) if settings.policy else None, bool(unproven))
@@ -105,11 +118,13 @@ async def office(
         async def record(event: str, body: Any) -> None:
             await gateway.note("access", {"event": event, **body})
 
-        levels = lambda: gateway.judge.policy.levels  # noqa: E731
+        def levels() -> Levels:
+            return gateway.judge.policy.levels
+
         authenticator = Authenticator(settings.identity, levels, record, secure=False, hashing=CHEAPEST)
         await authenticator.start()
-        reader = LedgerReader(Path(settings.ledger.path), text_key(settings.ledger))
-        reviews = ReviewQueue(gateway, reader, learn=precedents.add)
+        reader = LedgerReader(path, text_key(settings.ledger))
+        reviews = ReviewQueue(gateway, reader, clock, learn=precedents.add)
         gateway.observers.append(Notifier(settings.notify, "http://127.0.0.1/review").observe)
         try:
             yield Running(
@@ -127,8 +142,8 @@ def application(running: Running, runs: Path) -> Guard:
 
 @contextmanager
 def serving(
-    folder: Path, backend: Upstream, settings: ServeConfig | None = None, *, people: bool = True, runs: Path | None = None,
-    **options: Any,
+    folder: Path, backend: Upstream, settings: ServeConfig | None = None, *, people: bool = True,
+    runs: Path | None = None, **options: Any,
 ) -> Iterator[Server]:  # fmt: skip
     """The server in a thread of its own, for the time of the block. All of PEOPLE have PASSWORD."""
     ready, stop = threading.Event(), threading.Event()
@@ -176,10 +191,7 @@ def serving(
         assert not thread.is_alive()
 
 
-def four_eyes(policy: Policy = POLICY) -> Policy:
-    """The same policy with two reviewers for everything."""
-    from so8t.core.types import Domain
-    from so8t.decide.policy_sections import FourEyes
-
-    eyes = (FourEyes(frozenset(), frozenset(Domain), frozenset()),)
-    return dataclasses.replace(policy, review=dataclasses.replace(policy.review, four_eyes=eyes))
+def eyes(*domains: Domain, policy: Policy = POLICY) -> Policy:
+    """The same policy with two reviewers for these domains and for nothing else."""
+    four = (FourEyes(frozenset(), frozenset(domains), frozenset()),) if domains else ()
+    return dataclasses.replace(policy, review=dataclasses.replace(policy.review, four_eyes=four))

@@ -6,6 +6,7 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,9 @@ def backup(options: argparse.Namespace) -> int:
 
 
 def _create(options: argparse.Namespace) -> Facts:
-    to = _path(options.to, "backup create --to FILE")
+    to = _path(options.to, "backup create --to FILE|FOLDER")
+    if to.is_dir():
+        to /= f"so8t-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.so8t"
     config = load_config(options.profile, options.config).serve
     bundle: Path | None = None
     if not options.without_bundle:

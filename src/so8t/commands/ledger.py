@@ -1,4 +1,4 @@
-"""so8t ledger verify|export|seal|anchor|schema: reading and proving, never changing the ledger."""
+"""so8t ledger verify|export|seal|anchor|schema|report: reading and proving, never changing the ledger."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from so8t.core.ledger_month import seal_month, verify_month, verify_with_seals
 from so8t.core.ledger_read import LedgerReader, export
 from so8t.core.ledger_report import Report
 from so8t.core.ledger_verify import verify
+from so8t.operate.eventlog.compare import with_events
 
 WORDS = {
     "intact": ("改変なし", "intact"),
@@ -32,6 +33,10 @@ def ledger(options: argparse.Namespace) -> int:
 
         print(script(), end="")
         return 0
+    if options.action == "report":
+        from so8t.commands.report_ledger import report_ledger
+
+        return report_ledger(options)
     if options.path is None:
         raise UsageError(detail=f"so8t ledger {options.action} PATH")
     action = {"verify": _verify, "export": _export, "seal": _seal, "anchor": _anchor}[options.action]
@@ -51,8 +56,10 @@ def _verify(options: argparse.Namespace) -> int:
 
     def check(text_key: sealing.TextKey | None) -> Report:
         if options.sealed:
-            return verify_with_seals(options.path, options.sealed, None, key, text_key, expected=expected)
-        return verify(options.path, None, key, text_key, expected=expected)
+            report = verify_with_seals(options.path, options.sealed, None, key, text_key, expected=expected)
+        else:
+            report = verify(options.path, None, key, text_key, expected=expected)
+        return with_events(report, options.path, options.events) if options.events else report
 
     try:
         return _say(check(_text_key(options)), options)

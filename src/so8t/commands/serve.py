@@ -15,6 +15,7 @@ from so8t.commands.use import bundle_folder, trusted_key
 from so8t.core.config import load_config
 from so8t.core.errors import SignatureInvalid
 from so8t.core.serve_config import ServeConfig
+from so8t.operate.console.routes import routes as console_routes
 from so8t.operate.server.run import MODEL, app_of, office_of
 from so8t.operate.server.run import serve as serve_http
 from so8t.operate.serving import Running, running_office
@@ -46,7 +47,8 @@ async def _serve(options: argparse.Namespace, config: ServeConfig) -> int:
         raise SignatureInvalid(where=folder, detail="--key / serve.bundle_key")
     async with running_office(config, folder, key, allow_unproven=options.allow_unproven) as running:
         office = office_of(running)
-        await serve_http(running, app_of(running, office), _told(options, running))
+        pages = console_routes(running, office, options.runs)
+        await serve_http(running, app_of(running, office, pages), _told(options, running))
     _say("止まりました。台帳は閉じてあります / stopped, the ledger is closed")
     return 0
 

@@ -53,7 +53,8 @@ class Stream:
 class Gateway:
     """Judge, ledger and the model behind them; every skin (HTTP, MCP, console) calls ask() or stream().
 
-    `observers` are told of every durable verdict; they must not raise and not wait. `ledger_failure`: why the last
+    `observers` are told of every durable verdict, `error_observers` of every error (code, request, its entry if it has
+    one); they must not raise and not wait. `ledger_failure`: why the last
     entry could not be made durable, or "".
     """
 
@@ -61,6 +62,7 @@ class Gateway:
     ledger: Ledger
     answering: Answering
     observers: list[Callable[[Recorded], None]] = field(default_factory=list)
+    error_observers: list[Callable[[str, str, Entry | None], None]] = field(default_factory=list)
     clock: Callable[[], float] = time.perf_counter
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ledger_failure: str = ""
@@ -183,13 +185,21 @@ class Gateway:
 
     async def record(self, kind: str, body: dict[str, Any], texts: dict[str, str]) -> Entry:
         """An entry, once it is durable. Raises LedgerUnavailable."""
+        request_id = str(body.get("request_id") or "")
         try:
             entry = await asyncio.wrap_future(self.ledger.append(kind, body, text=texts))
         except LedgerError as error:
             self.ledger_failure = error.code
+            self._tell_error(error.code, request_id, None)
             raise
         self.ledger_failure = ""
+        if kind == "error":
+            self._tell_error(str(body.get("error") or body.get("event") or ""), request_id, entry)
         return entry
+
+    def _tell_error(self, code: str, request_id: str, entry: Entry | None) -> None:
+        for observer in self.error_observers:
+            observer(code, request_id, entry)
 
 
 def _check_size(request: Request) -> None:

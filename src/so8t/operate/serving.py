@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from so8t.core.serve_config import LedgerConfig, ServeConfig
 from so8t.judge.triple import PROMPT, TripleJudge, load_triple, read_calibration
 from so8t.operate.answering import Answering
 from so8t.operate.background import beside
+from so8t.operate.eventlog.event_log import EventLog
+from so8t.operate.eventlog.sinks import sinks_of
 from so8t.operate.gateway import Gateway
 from so8t.operate.identity.authenticator import Authenticator
 from so8t.operate.policy_watch import PolicyWatch
@@ -65,6 +68,8 @@ class Running:
     policy: PolicyWatch
     reader: LedgerReader
     reviews: ReviewQueue
+    notifier: Notifier
+    events: EventLog
     authenticator: Authenticator
     unproven: str
 
@@ -79,36 +84,49 @@ async def running_office(
     ConfigValueInvalid before anybody is answered.
     """
     check_exposure(config)
+    sinks = sinks_of(config.ledger)
     bundle, unproven = _proven(folder, trusted_key, allow_unproven)
     prompt = read_json(folder / PROMPT)
     quantisation, context = str(prompt["deploy"]), int(prompt["context"])
     calibration = read_calibration(folder, quantisation)
-    with open_ledger(config.ledger) as ledger:
-        async with running_upstream(config.upstream, bundle, quantisation, context) as pool:
-            judge = load_triple(folder, pool, calibration, bundle.payload_digest)
-            proven = judge.policy
-            judge = dataclasses.replace(judge, sparing=True, model_seconds=config.judge_seconds)
-            gateway = Gateway(judge, ledger, Answering(pool, context, config.answer_seconds))
-            await gateway.note("bundle", bundle_body(bundle, unproven))
-            policy = PolicyWatch(gateway, proven, Path(config.policy) if config.policy else None, allow_unproven)
-            await policy.start()
-            authenticator = _authenticator(config, gateway)
-            await authenticator.start()
-            reader = LedgerReader(Path(config.ledger.postgres_file or config.ledger.path), text_key(config.ledger))
-            reviews = ReviewQueue(gateway, reader, learn=judge.precedents.add)
-            await reviews.cases()  # what people decided before are precedents from the first request on
-            notifier = Notifier(config.notify, f"{address(config)}/review")
-            gateway.observers.append(notifier.observe)
-            try:
-                async with beside((policy.watch, reviews.sweep, notifier.run)):
-                    yield Running(
-                        config, bundle, quantisation, context, pool, gateway, policy, reader, reviews, authenticator,
-                        unproven,
-                    )  # fmt: skip
-            finally:
-                await gateway.settled()
-                reader.close()
-                authenticator.close()
+    async with AsyncExitStack() as stack:
+        ledger = stack.enter_context(open_ledger(config.ledger))
+        pool = await stack.enter_async_context(running_upstream(config.upstream, bundle, quantisation, context))
+        judge = load_triple(folder, pool, calibration, bundle.payload_digest)
+        proven, path = judge.policy, Path(config.policy) if config.policy else None
+        judge = dataclasses.replace(judge, sparing=True, model_seconds=config.judge_seconds)
+        gateway = Gateway(judge, ledger, Answering(pool, context, config.answer_seconds))
+        events = EventLog(sinks, lambda: datetime.now(UTC))
+        stack.push_async_callback(_stopped, gateway, events)
+        events.begin(ledger.head)
+        gateway.observers.append(events.observe)
+        gateway.error_observers.append(events.error)
+        await gateway.note("bundle", bundle_body(bundle, unproven))
+        policy = PolicyWatch(gateway, proven, path, allow_unproven)
+        await policy.start()
+        authenticator = _authenticator(config, gateway)
+        stack.callback(authenticator.close)
+        await authenticator.start()
+        reader = stack.enter_context(LedgerReader(ledger.path, text_key(config.ledger)))
+        reviews = ReviewQueue(gateway, reader, learn=judge.precedents.add)
+        await reviews.cases()  # what people decided before are precedents from the first request on
+        notifier = Notifier(config.notify, f"{address(config)}/review")
+        gateway.observers.append(notifier.observe)
+        await stack.enter_async_context(beside((policy.watch, reviews.sweep, notifier.run, events.run)))
+        yield Running(
+            config, bundle, quantisation, context, pool, gateway, policy, reader, reviews, notifier, events,
+            authenticator, unproven,
+        )  # fmt: skip
+
+
+async def _stopped(gateway: Gateway, events: EventLog) -> None:
+    """Every answer under way has its entry, the ledger says that the server went on purpose, the event log is told."""
+    await gateway.settled()
+    try:
+        await gateway.note("note", {"event": "stopped", "actor": "server"})
+    finally:
+        await events.flush()
+        events.close()
 
 
 def open_ledger(config: LedgerConfig) -> Ledger:
