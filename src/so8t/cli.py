@@ -72,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     _serve_verb(verbs)
     _users_verb(verbs)
     _review_verb(verbs)
+    _backup_verb(verbs)
     _measuring_verbs(verbs)
     _look_verbs(verbs)
     return parser
@@ -347,7 +348,7 @@ def _look_verbs(verbs: Any) -> None:
         "so8t.commands.ledger:ledger",
         "ledger verify runs/tiny/ledger.db",
     )
-    ledger.add_argument("action", choices=("verify", "export", "seal", "anchor", "schema", "report"))
+    ledger.add_argument("action", choices=("verify", "export", "seal", "anchor", "schema", "report", "erase"))
     ledger.add_argument("path", type=Path, nargs="?", help="台帳か封印した月 / ledger or sealed month (.jsonl)")
     ledger.add_argument("--key", type=Path, help="錨の公開鍵 / public key of the anchor")
     ledger.add_argument("--text-key", type=Path, help="本文の鍵 / key of the texts")
@@ -355,7 +356,7 @@ def _look_verbs(verbs: Any) -> None:
     ledger.add_argument("--sealed", type=Path, metavar="DIR", help="封印した月とも照合 / check against sealed months")
     ledger.add_argument("--month", default="", metavar="YYYY-MM", help="seal: 封印する月(日本時間) / month to seal")
     ledger.add_argument("--out", type=Path, metavar="DIR", help="seal, report: 書き出す先 / where to")
-    ledger.add_argument("--signing-key", type=Path, help="seal, report: 署名する秘密鍵 / private key that signs")
+    ledger.add_argument("--signing-key", type=Path, help="seal, report, erase: 署名する秘密鍵 / private key that signs")
     ledger.add_argument("--events", type=Path, metavar="FILE", help="イベントログとも照合 / an exported event log")
     ledger.add_argument("--law", default="", help="report: 法令の名前か .toml / law by name, or a file")
     ledger.add_argument("--from", dest="since", default="", metavar="YYYY-MM-DD", help="report: 最初の日 / first day")
@@ -363,6 +364,8 @@ def _look_verbs(verbs: Any) -> None:
     ledger.add_argument("--verify", dest="check", type=Path, metavar="DIR", help="report: 報告を確かめる / check one")
     ledger.add_argument("--report-key", type=Path, help="report: 報告の公開鍵 / public key of a report")
     ledger.add_argument("--list", action="store_true", help="report: 法令の一覧 / laws there are")
+    ledger.add_argument("--seq", type=int, default=0, metavar="N", help="erase: 本文を消す行 / whose texts to destroy")
+    ledger.add_argument("--reason", default="", help="erase: 台帳に残る理由 / why, for the record")
     for name, ja, en in (("status", "実行の進み具合", "how far a run is"), ("show", "実行の要約", "summary of a run")):
         place = "status" if name == "status" else "look"
         parser = _verb(verbs, name, ja, en, f"so8t.commands.{place}:{name}", f"{name} tiny")
@@ -404,6 +407,31 @@ def _review_verb(verbs: Any) -> None:
     review.add_argument("--ledger", type=Path, help="export: 台帳(既定は設定) / ledger, as configured")
     review.add_argument("--text-key", type=Path, help="export: 本文の鍵(既定は設定) / text key, as configured")
     review.add_argument("--config", type=Path, help="so8t.toml")
+
+
+def _backup_verb(verbs: Any) -> None:
+    backup = _verb(
+        verbs,
+        "backup",
+        "控えを取る・確かめる・戻す(サーバーを止めずに、暗号化して)",
+        "back up, check and restore, encrypted, while serving",
+        "so8t.commands.backup:backup",
+        "backup create --to /mnt/backups --recipient backup.key.pub --config so8t.toml",
+    )
+    backup.epilog = f"{backup.epilog}\n  so8t backup keygen --to backup.key"
+    backup.epilog += "\n  so8t backup restore FILE --to DIR --private-key backup.key --key ledger.key.pub"
+    backup.add_argument("action", choices=("create", "verify", "restore", "keygen"))
+    backup.add_argument("file", nargs="?", type=Path, help="verify, restore: 控え / the backup")
+    backup.add_argument("--to", type=Path, metavar="PATH", help="作る先(create はフォルダでも) / where to")
+    backup.add_argument("--recipient", type=Path, metavar="PUB", help="create: 受け手の公開鍵 / who can open it")
+    backup.add_argument("--private-key", type=Path, metavar="F", help="verify, restore: その秘密鍵 / its private key")
+    backup.add_argument("--passphrase-file", type=Path, metavar="F", help="一行目が合言葉 / its first line")
+    backup.add_argument("--key", type=Path, metavar="PUB", help="台帳の公開鍵 / the ledger's public key, pinned")
+    backup.add_argument("--with-keys", action="store_true", help="create: 秘密鍵も入れる / private keys too")
+    backup.add_argument("--bundle", type=Path, help="create: バンドル(既定は設定、なければ最新) / as configured")
+    backup.add_argument("--without-bundle", action="store_true", help="create: バンドルを入れない / leave it out")
+    backup.add_argument("--work", type=Path, metavar="DIR", help="verify: 一時の置き場 / where to unpack meanwhile")
+    _config_options(backup)
 
 
 def _users_verb(verbs: Any) -> None:

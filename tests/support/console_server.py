@@ -35,6 +35,8 @@ from so8t.judge.precedent import Case, PrecedentStore
 from so8t.judge.triple import TripleJudge
 from so8t.operate.answering import Answering
 from so8t.operate.console.routes import routes
+from so8t.operate.eventlog.event_log import EventLog
+from so8t.operate.eventlog.sinks import sinks_of
 from so8t.operate.gateway import Gateway
 from so8t.operate.identity.authenticator import Authenticator
 from so8t.operate.identity.identity import Role
@@ -103,7 +105,7 @@ async def office(
     found: Bundle | None = None, unproven: str = "", domains: DomainModel = ANY, clock: Clock = now,
 ) -> AsyncIterator[Running]:  # fmt: skip
     """As serving.running_office makes it, with a fake in place of the model, and a clock that may be moved."""
-    pool = Pool.of([("fake", backend)])
+    pool = Pool.of([("stand-in", backend)])
     precedents = PrecedentStore(cases or [])
     model = ModelJudge(backend, CHAT, "compact", 1.0)
     judge = TripleJudge(policy, model, precedents, domains, Calibration(), sparing=True)
@@ -125,13 +127,17 @@ async def office(
         await authenticator.start()
         reader = LedgerReader(path, text_key(settings.ledger))
         reviews = ReviewQueue(gateway, reader, clock, learn=precedents.add)
-        gateway.observers.append(Notifier(settings.notify, "http://127.0.0.1/review").observe)
+        notifier = Notifier(settings.notify, "http://127.0.0.1/review")
+        events = EventLog(sinks_of(settings.ledger), clock)
+        gateway.observers += [notifier.observe, events.observe]
         try:
             yield Running(
-                settings, found, "Q8_0", 4096, pool, gateway, watch, reader, reviews, authenticator, unproven,
+                settings, found, "Q8_0", 4096, pool, gateway, watch, reader, reviews, notifier, events, authenticator,
+                unproven,
             )  # fmt: skip
         finally:
             await gateway.settled()
+            events.close()
             authenticator.close()
 
 

@@ -1,4 +1,4 @@
-"""so8t ledger verify|export|seal|anchor|schema|report: reading and proving, never changing the ledger."""
+"""so8t ledger verify|export|seal|anchor|schema|report|erase: reading and proving; erase alone writes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from so8t.core import sealing, signing
 from so8t.core.errors import LedgerBroken, SignatureInvalid, TextKeyWrong, UsageError
+from so8t.core.ledger import Ledger
 from so8t.core.ledger_format import Anchor, anchor_path_of
 from so8t.core.ledger_month import seal_month, verify_month, verify_with_seals
 from so8t.core.ledger_read import LedgerReader, export
@@ -39,12 +40,27 @@ def ledger(options: argparse.Namespace) -> int:
         return report_ledger(options)
     if options.path is None:
         raise UsageError(detail=f"so8t ledger {options.action} PATH")
-    action = {"verify": _verify, "export": _export, "seal": _seal, "anchor": _anchor}[options.action]
+    action = {"erase": _erase, "verify": _verify, "export": _export, "seal": _seal, "anchor": _anchor}[options.action]
     return action(options)
 
 
 def _export(options: argparse.Namespace) -> int:
     export(options.path, sys.stdout)
+    return 0
+
+
+def _erase(options: argparse.Namespace) -> int:
+    """Destroy the texts of one entry, and say so in the ledger. The server must be stopped: it holds the ledger."""
+    if not options.seq or not options.reason or not options.signing_key or not options.text_key:
+        raise UsageError(
+            detail="so8t ledger erase PATH --seq N --reason R --signing-key ledger.key --text-key text.key"
+        )
+    if not options.signing_key.is_file() or not options.path.exists():
+        raise UsageError(where=options.path, detail="--signing-key")
+    text_key = sealing.load(options.text_key)
+    with Ledger(options.path, signing.load_or_create(options.signing_key), text_key) as book:
+        noted = book.erase(options.seq, options.reason, actor="command line").result()
+    print(json.dumps({"erased": options.seq, "noted": noted.seq, "head": noted.head}))
     return 0
 
 

@@ -86,6 +86,7 @@ def words(running: Running, address: str, ja: bool) -> list[str]:
         f"  OpenAI  {address}/v1   model={MODEL}",
         f"  Ollama  {address}      model={MODEL}",
     ]
+    lines.append(f"  {'画面' if ja else 'console'}  {address}/console")
     policy = running.policy.policy
     lines.append(f"  {'方針' if ja else 'policy'}  {policy.label} {policy.version} ({policy.digest[:12]})")
     if running.unproven:

@@ -24,6 +24,7 @@ from so8t.core.serve_config import LedgerConfig, ServeConfig
 from so8t.judge.triple import PROMPT, TripleJudge, load_triple, read_calibration
 from so8t.operate.answering import Answering
 from so8t.operate.background import beside
+from so8t.operate.bypass import Bypass
 from so8t.operate.eventlog.event_log import EventLog
 from so8t.operate.eventlog.sinks import sinks_of
 from so8t.operate.gateway import Gateway
@@ -72,6 +73,7 @@ class Running:
     events: EventLog
     authenticator: Authenticator
     unproven: str
+    bypass: Bypass | None = None
 
 
 @asynccontextmanager
@@ -110,12 +112,14 @@ async def running_office(
         reader = stack.enter_context(LedgerReader(ledger.path, text_key(config.ledger)))
         reviews = ReviewQueue(gateway, reader, learn=judge.precedents.add)
         await reviews.cases()  # what people decided before are precedents from the first request on
-        notifier = Notifier(config.notify, f"{address(config)}/review")
+        notifier = Notifier(config.notify, f"{address(config)}/console/review")
         gateway.observers.append(notifier.observe)
-        await stack.enter_async_context(beside((policy.watch, reviews.sweep, notifier.run, events.run)))
+        bypass = Bypass(gateway, tuple(pool.up()))
+        work = (policy.watch, reviews.sweep, notifier.run, events.run, bypass.watch)
+        await stack.enter_async_context(beside(work))
         yield Running(
             config, bundle, quantisation, context, pool, gateway, policy, reader, reviews, notifier, events,
-            authenticator, unproven,
+            authenticator, unproven, bypass,
         )  # fmt: skip
 
 

@@ -53,6 +53,30 @@ def test_only_for_whom_it_is(server: Server, seq: int, who: str, method: str, pa
     assert server.reader.entries(kinds=("review",)) == []
 
 
+FOREIGN = (
+    {"sec-fetch-site": "same-site", "origin": "http://127.0.0.1:9"}, {"sec-fetch-site": "cross-site"},
+    {"origin": "http://evil.example"}, {"origin": "null"},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+def test_another_site_cannot_use_a_reviewers_cookie(server: Server, seq: int, headers: dict[str, str]) -> None:
+    """CSRF: a form on another port of this host may send JSON as text/plain, and the browser adds the cookie."""
+
+    async def log_in() -> str:
+        await server.office.authenticator.accounts.set_password("reviewer", "correct horse 9 battery", by="test")
+        session = await server.office.authenticator.login("reviewer", "correct horse 9 battery", "127.0.0.1")
+        return server.office.authenticator.set_cookie(session).split(";")[0]
+
+    cookie = asyncio.run_coroutine_threadsafe(log_in(), server.loop).result(30)
+    url, body = f"{server.address}/so8t/v1/reviews/{seq}", '{"decision": "ALLOW"}'
+    with httpx.Client(trust_env=False, headers={"cookie": cookie, "content-type": "text/plain"}) as client:
+        assert client.post(url, content=body, headers=headers).status_code == 403
+        assert server.reader.entries(kinds=("review",)) == []
+        own = {"origin": server.address, "sec-fetch-site": "same-origin"}
+        assert client.post(url, content=body, headers=own).status_code == 200
+
+
 @pytest.mark.parametrize(
     "body", [{}, {"decision": "ESCALATE"}, {"decision": "ALLOW", "comment": 5}, {"decision": "DENY", "answer": "x"}]
 )

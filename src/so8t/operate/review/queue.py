@@ -173,7 +173,11 @@ class ReviewQueue:
         query = (await self.texts(case.seq)).get("query")
         if query is None:
             return None
-        return Case(f"review-{case.seq}", query, case.votes[-1].decision, case.votes[-1].reviewer)
+        return Case(self.precedent_id(case), query, case.votes[-1].decision, case.votes[-1].reviewer)
+
+    def precedent_id(self, case: ReviewCase) -> str:
+        """Numbers alone repeat from one ledger to the next, and a bundle brings the precedents of others."""
+        return f"review-{self.gateway.ledger.head.ledger_id[:8]}-{case.seq}"
 
     def may_read(self, case: ReviewCase, reviewer: Identity) -> None:
         """A case's text is for who may decide it, or has decided. Raises NotPermitted, ReviewClosed."""

@@ -25,6 +25,7 @@ class Metrics:
     decisions: Counter = field(init=False)
     judged: Histogram = field(init=False)
     head: Gauge = field(init=False)
+    bypass: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
         self.decisions = Counter(
@@ -32,6 +33,9 @@ class Metrics:
         )
         self.judged = Histogram(
             "so8t_judge_seconds", "Time of each judge.", ("judge",), buckets=SECONDS, registry=self.registry
+        )
+        self.bypass = Gauge(
+            "so8t_bypass_clients", "Clients of the model seen going round the gateway.", registry=self.registry
         )
         self.head = Gauge("so8t_ledger_seq", "Number of the newest ledger entry.", registry=self.registry)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from starlette.requests import Request as HttpRequest
 
-from so8t.core.errors import RecordInvalid
+from so8t.core.errors import NotPermitted, RecordInvalid
 from so8t.core.types import Decision, Domain, Request, Turn, Verdict
 from so8t.operate.answering import AnswerOptions
 from so8t.operate.gateway import Gateway
@@ -19,6 +20,7 @@ from so8t.operate.server.body import Json
 from so8t.operate.server.errors import ModelUnknown
 
 MAX_STOPS, MAX_STOP = 8, 100
+AMBIENT = ("session", "proxy", "oidc")  # what a browser sends by itself, whichever page asked it to
 
 
 @dataclass(slots=True)
@@ -36,6 +38,8 @@ class Office:
         """Who asks. Raises NotIdentified, NotPermitted, TooManyAttempts."""
         headers = self.authenticator.read(http.headers.raw)
         identity = await self.authenticator.identify(headers, http.client.host if http.client else "")
+        if identity.method in AMBIENT and http.method not in ("GET", "HEAD"):
+            check_same_origin(http)
         identity.require(*(roles or (Role.USER,)))
         return identity
 
@@ -81,6 +85,18 @@ class Office:
             None if seed is None else _whole(seed, "seed", -(1 << 63), (1 << 63) - 1) & 0xFFFFFFFF,
             tuple(stops),
         )
+
+
+def check_same_origin(http: HttpRequest) -> None:
+    """Raises NotPermitted where a browser says that another site sent it; a program says nothing (Fetch Metadata).
+
+    Without this, any page in the company could make a logged-in reviewer's browser approve (CSRF): another port of the
+    same host is the same site, so SameSite cookies go along.
+    """
+    site, origin = http.headers.get("sec-fetch-site", "same-origin"), http.headers.get("origin")
+    same_host = origin is None or urlsplit(origin).netloc.lower() == http.headers.get("host", "").lower()
+    if site != "same-origin" or not same_host:
+        raise NotPermitted(detail="Origin / Sec-Fetch-Site")
 
 
 def shown(verdict: Verdict, seq: int, head: str) -> Json:

@@ -35,6 +35,8 @@ def app_of(running: Running, office: Office, more: Sequence[BaseRoute] = ()) -> 
     """The application with health and metrics; `more`: the console."""
     metrics = Metrics()
     running.gateway.observers.append(metrics.observe)
+    if (bypass := running.bypass) is not None:
+        metrics.bypass.set_function(lambda: bypass.seen)
     routes = [*metric_routes(office, metrics, running.pool.up), *review_routes(office, running.reviews), *more]
     return application(office, routes, hosts=hosts(running.config), concurrent=running.config.concurrent)
 

@@ -1,0 +1,76 @@
+"""対話: ask, and read the answer as it comes. Without JavaScript the same form leads to the same page.
+
+The conversation is not the browser's to tell: the form names the ledger number it goes on from, and what was said until
+there is read from the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from uuid import uuid4
+
+import orjson
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+
+from so8t.core.errors import RecordInvalid, So8tError
+from so8t.core.types import Request
+from so8t.operate.answering import AnswerOptions
+from so8t.operate.console.exchange import conversation, own_exchange
+from so8t.operate.console.page import SIGNS
+from so8t.operate.console.visit import Visit, number
+from so8t.operate.gateway import MAX_QUERY, Stream
+from so8t.operate.server.errors import message
+from so8t.report.figures import DECISION_WORDS
+
+STREAM = "text/event-stream"
+
+
+async def show(visit: Visit) -> Response:
+    """The conversation up to ?after=SEQ, one of one's own requests."""
+    after = visit.asked("after", 15)
+    found = await own_exchange(visit, number(after, "after")) if after else None
+    levels = visit.running.policy.policy.levels.names
+    return visit.page("chat", "chat", found=found, levels=levels, longest=MAX_QUERY)
+
+
+async def ask(visit: Visit) -> Response:
+    """A stream of JSON events for our script, else the page with the answer. Raises what the gateway raises."""
+    request, options = await _request(visit), AnswerOptions(visit.console.maximum_tokens)
+    gateway = visit.running.gateway
+    if visit.http.headers.get("accept") == STREAM:
+        stream = await gateway.stream(request, options)
+        return StreamingResponse(_events(stream, visit.lang), 200, media_type=STREAM)
+    reply = await gateway.ask(request, options)
+    return RedirectResponse(f"/console/chat?after={reply.ledger_seq}", 303)
+
+
+async def _request(visit: Visit) -> Request:
+    query, after = visit.form.one("query", MAX_QUERY).strip(), visit.form.one("after", 15)
+    if not query:
+        raise RecordInvalid(where="query", detail="a text expected / 本文がありません")
+    history = conversation(await own_exchange(visit, number(after, "after"))) if after else ()
+    identity, level = visit.identity, visit.form.one("classification", 100) or None
+    return Request(f"req-{uuid4().hex}", query, identity.clearance, level, None, identity.name, history)
+
+
+async def _events(stream: Stream, lang: str) -> AsyncGenerator[bytes]:
+    """verdict, text ..., end; an error in place of the end. Closing it early is recorded by the gateway."""
+    verdict, seq = stream.verdict, stream.entry.seq
+    decision = verdict.decision.value
+    yield _event({
+        "decision": decision, "sign": SIGNS[decision], "words": DECISION_WORDS[decision].only(lang),
+        "reference": verdict.policy_ref or "", "seq": seq,
+    })  # fmt: skip
+    try:
+        async with aclosing(stream.sentences) as sentences:
+            async for sentence in sentences:
+                yield _event({"text": sentence})
+    except So8tError as error:
+        yield _event({"error": message(error)})
+        return
+    yield _event({"end": seq})
+
+
+def _event(value: dict[str, object]) -> bytes:
+    return b"data: " + orjson.dumps(value) + b"\n\n"

@@ -1,0 +1,87 @@
+"""One question and what became of it, as the ledger tells it; and the conversation that led to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from so8t.core.errors import NotPermitted
+from so8t.core.ledger_read import LedgerReader, Stored
+from so8t.core.types import Decision, Turn
+from so8t.operate.console.visit import Visit
+from so8t.operate.gateway import MAX_HISTORY, MAX_TURNS
+from so8t.operate.review.case import ReviewCase, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """`query` and `reply` are None where they were erased, or (reply) not there yet. `status` only of a case."""
+
+    entry: Stored
+    query: str | None
+    reply: str | None
+    history: tuple[Turn, ...]
+    withheld: str = ""
+    case: ReviewCase | None = None
+    status: Status | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether a look later may show more."""
+        return self.status in (Status.PENDING, Status.SECOND)
+
+
+async def own_exchange(visit: Visit, seq: int) -> Exchange:
+    """Raises NotPermitted for anything but the visitor's own request, whether or not there is such a number."""
+    reader, reviews = visit.running.reader, visit.running.reviews
+    entry = await asyncio.to_thread(reader.entry, seq)
+    if entry is None or entry.kind != "decision" or entry.actor != visit.identity.name:
+        raise NotPermitted(detail="another's request / ほかの人の依頼")
+    found = await asyncio.to_thread(_read, reader, entry)
+    if entry.decision != Decision.ESCALATE:
+        return found
+    case = await reviews.case(seq)
+    status = case.status(reviews.now())
+    reply = found.reply
+    if status == Status.ALLOWED and found.query is not None:
+        reply = await reviews.answered(case)
+    return Exchange(entry, found.query, reply, found.history, found.withheld, case, status)
+
+
+def _read(reader: LedgerReader, entry: Stored) -> Exchange:
+    """A streamed answer has an entry of its own."""
+    texts = reader.texts_of([entry]).get(entry.seq, {})
+    reply, withheld = texts.get("reply"), entry.data.get("answer_withheld", "")
+    if reply is None and entry.request_id is not None:
+        later = reader.entries(kinds=("answer",), request_id=entry.request_id, after=entry.seq, limit=10)
+        ends = [e for e in later if e.data.get("decision_seq") == entry.seq]
+        if ends:
+            reply, withheld = reader.texts_of(ends[:1]).get(ends[0].seq, {}).get("reply"), _withheld(ends[0])
+    return Exchange(entry, texts.get("query"), reply, turns(texts.get("history", "[]")), str(withheld or ""))
+
+
+def _withheld(entry: Stored) -> str:
+    return str(entry.data.get("answer_withheld") or "")
+
+
+def turns(text: str) -> tuple[Turn, ...]:
+    """A conversation as the gateway wrote it down."""
+    return tuple(Turn(role, words) for role, words in json.loads(text))
+
+
+def conversation(found: Exchange) -> tuple[Turn, ...]:
+    """What was said up to and including an exchange, within the gateway's limits: the oldest turns go first."""
+    said = list(found.history)
+    if found.query is not None:
+        said.append(Turn("user", found.query))
+        if found.reply is not None:
+            said.append(Turn("assistant", found.reply))
+    while said and (len(said) > MAX_TURNS or _characters(said) > MAX_HISTORY):
+        said.pop(0)
+    return tuple(said)
+
+
+def _characters(said: Sequence[Turn]) -> int:
+    return sum(len(turn.text) for turn in said)

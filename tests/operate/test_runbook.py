@@ -1,0 +1,103 @@
+"""What the operator's and the clients' pages tell people to type is understood, and the Python in them does it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from office_server import Server, running
+
+from so8t.ask.backend import FakeBackend
+from so8t.cli import build_parser, main
+from so8t.core import sealing, signing
+from so8t.core.ledger import Ledger
+from so8t.core.ledger_verify import verify
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGES = ("operate.md", "client-setup.md")
+ADDRESS = "https://so8t.example.co.jp:8008"
+
+
+def blocks(page: str, kind: str) -> list[str]:
+    text = (DOCS / page).read_text(encoding="utf-8")
+    found = re.findall(rf"^( *)```{kind}\n(.*?)^ *```$", text, re.M | re.S)
+    return ["".join(line.removeprefix(indent) for line in body.splitlines(True)) for indent, body in found]
+
+
+def commands() -> list[list[str]]:
+    lines = [line for page in PAGES for body in blocks(page, "sh") for line in body.splitlines()]
+    return [shlex.split(line)[1:] for line in lines if line.startswith("so8t ")]
+
+
+def verbs() -> set[str]:
+    action = next(a for a in build_parser()._actions if a.dest == "verb" or hasattr(a, "add_parser"))
+    return set(action.choices or ())
+
+
+def test_every_verb_exists() -> None:
+    assert len(commands()) > 20
+    assert {arguments[0] for arguments in commands()} - verbs() == set()
+
+
+@pytest.mark.parametrize("arguments", [c for c in commands() if c[0] in verbs()], ids=" ".join)
+def test_commands_are_understood(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        assert build_parser().parse_args(arguments).handler
+    except SystemExit:
+        pytest.fail(capsys.readouterr().err)
+
+
+def test_the_text_of_an_entry_is_erased_as_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (line,) = [line for block in blocks("operate.md", "sh") for line in block.splitlines() if "ledger erase" in line]
+    monkeypatch.chdir(tmp_path)
+    Path("runs/serve").mkdir(parents=True)
+    key, texts = (
+        signing.load_or_create(Path("runs/keys/ledger.key")),
+        sealing.load_or_create(Path("runs/keys/text.key")),
+    )
+    with Ledger(Path("runs/serve/ledger.db"), key, texts) as ledger:
+        ledger.append_sync("note", {"n": 1}, text={"query": "消してほしい文"})
+        ledger.append_sync("note", {"n": 2}, text={"query": "残る文"})
+        assert main(shlex.split(line.replace("1234", "2").strip())[1:]) == 9  # the server holds it
+    assert main(shlex.split(line.replace("1234", "2").strip())[1:]) == 0
+    report = verify(Path("runs/serve/ledger.db"), None, key.public_key(), texts)
+    assert report.ok and (report.entries, report.erased, report.texts) == (4, 1, 1)
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    with running(tmp_path, FakeBackend({"": [9.0, 0.0, 0.0]}, "三行です。")) as made:
+        yield made
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["openai", "ollama"])
+def test_the_clients_python_gets_an_answer(server: Server, number: int) -> None:
+    code, said = blocks("client-setup.md", "python")[number], io.StringIO()
+    names: dict[str, Any] = {"key": server.keys["user"]}
+    with contextlib.redirect_stdout(said):
+        exec(compile(code.replace(ADDRESS, server.address), "page", "exec"), names)
+    names["client"]._client.close()
+    assert "三行" in said.getvalue() and (number == 1 or "ALLOW" in said.getvalue())
+
+
+@pytest.mark.skipif(shutil.which("curl") is None or shutil.which("bash") is None, reason="no curl here")
+def test_curl_gets_an_answer(server: Server) -> None:
+    (script,) = [body for body in blocks("client-setup.md", "sh") if body.startswith("curl")]
+    environment = {"SO8T_KEY": server.keys["user"], "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        ["bash", "-euc", script.replace(ADDRESS, server.address)], env=environment,
+        capture_output=True, encoding="utf-8", timeout=60, check=True,
+    )  # fmt: skip
+    assert '"decision":"ALLOW"' in done.stdout and done.stdout.rstrip().endswith("data: [DONE]")
