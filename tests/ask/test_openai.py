@@ -176,3 +176,12 @@ def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert against(telling({"data": []}), lambda b: b.alive()) is True
+
+
+STATUSES = [(502, BackendDown), (503, BackendDown), (504, BackendDown), (500, BackendProtocol)]
+
+
+@pytest.mark.parametrize(("status", "kind"), STATUSES)
+def test_a_gateway_error_is_a_server_that_is_not_there(status: int, kind: type[Exception]) -> None:
+    with pytest.raises(kind, match=str(status)):
+        against(telling({}, status=status), lambda b: b.generate("x", 4))

@@ -167,3 +167,23 @@ def test_a_breaker_never_lets_two_try_and_never_waits_too_long(steps: list[str])
     assert breaker.may_pass()
     if breaker.is_open:
         assert not breaker.may_pass()  # one is trying
+
+
+def test_a_server_that_hangs_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGSTOP: connections are taken and nothing comes; only the look at its health can tell."""
+    monkeypatch.setattr("so8t.ask.pool.LOOK_SECONDS", 0.01)
+
+    class Hung(FakeBackend):
+        async def alive(self) -> bool:
+            await asyncio.sleep(60)
+            return True
+
+    async def main() -> dict[str, bool]:
+        made = pool(Hung(), FakeBackend())
+        made.seconds_between_checks = 0.0
+        watching = asyncio.create_task(made.watch())
+        await asyncio.sleep(0.2)
+        watching.cancel()
+        return made.up()
+
+    assert asyncio.run(main()) == {"s0": False, "s1": True}

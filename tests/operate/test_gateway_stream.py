@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from pathlib import Path
@@ -16,6 +18,7 @@ from so8t.core.errors import BackendDown, LedgerUnavailable
 from so8t.core.ledger_read import LedgerReader, Stored
 from so8t.core.types import Decision, Request, Turn
 from so8t.operate.answer_check import LONGEST, AnswerCheck, next_sentence
+from so8t.operate.answering import AnswerOptions
 from so8t.operate.gateway import Gateway
 
 ASKED = Request("q-1", "会議の議事録を三行にまとめてください。", "社内限定", "社内限定", None, "社員甲")
@@ -23,6 +26,7 @@ ASKED = Request("q-1", "会議の議事録を三行にまとめてください�
 
 @contextmanager
 def office(folder: Path, backend: FakeBackend) -> Iterator[tuple[Gateway, LedgerReader]]:
+    folder.mkdir(exist_ok=True)
     gateway, _, _, ledger, texts, authenticator = build(folder, backend)
     try:
         yield gateway, LedgerReader(folder / "ledger.db", texts)
@@ -187,3 +191,50 @@ def test_the_decision_is_the_same_streamed_or_not(tmp_path: Path) -> None:
 
     with office(tmp_path, FakeBackend(SCORES, answer=ANSWER)) as (gateway, _):
         assert asyncio.run(main(gateway)) == {Decision.ALLOW}
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize("padding", range(0, 24, 5))
+def test_a_code_is_read_as_a_whole_however_it_is_cut(padding: int) -> None:
+    """A mark near the end of a long run: every window that the check reads begins where the run does."""
+    run = encoded("あ" * (170 + padding) + "【極秘】の計画はこうです。")
+    check = AnswerCheck(Request("q", "資料を読んで。", "公開"), POLICY)
+    objections, rest = [], run + "。"
+    while rest:
+        end = next_sentence(rest) or len(rest)
+        objections.append(check.objection(rest[:end]))
+        rest = rest[end:]
+    assert any(objections)
+    assert AnswerCheck(Request("q", "資料を読んで。", "公開"), POLICY).objection(run)
+
+
+def test_personal_data_in_a_code_is_found() -> None:
+    check = AnswerCheck(ASKED, POLICY)
+    assert check.objection(encoded("連絡先は taro@example.co.jp と 090-1234-5678 です。"))
+
+
+def test_a_code_that_cannot_be_read_does_not_leave() -> None:
+    opaque = base64.b64encode(hashlib.sha512(b"x").digest() * 4).decode()
+    assert "読み解けない" in AnswerCheck(ASKED, POLICY).objection(f"これです。{opaque}")
+
+
+def test_a_stop_string_does_not_hide_what_withholds_the_whole(tmp_path: Path) -> None:
+    async def main(gateway: Gateway, stop: str) -> str:
+        return (await gateway.ask(ASKED, AnswerOptions(stop=(stop,)))).text
+
+    with office(tmp_path, FakeBackend(SCORES, answer="計画の中身です。【極秘】以上。")) as (gateway, _):
+        assert "計画の中身" not in asyncio.run(main(gateway, "【"))
+    with office(tmp_path / "b", FakeBackend(SCORES, answer="一つめです。###二つめです。")) as (gateway, _):
+        assert asyncio.run(main(gateway, "###")) == "一つめです。"
+
+
+def test_what_breaks_before_the_model_is_asked_is_recorded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise RecursionError
+
+    monkeypatch.setattr("so8t.operate.answering.AnswerCheck", broken)
+    sentences, entries, _ = said(tmp_path, FakeBackend(SCORES, answer=ANSWER))
+    assert "作れません" in sentences[-1] and entries[-1].data["answer_failed"] == "RecursionError"

@@ -18,6 +18,7 @@ from so8t.ask.breaker import Breaker
 from so8t.core.errors import BackendDown, BackendError
 
 T = TypeVar("T")
+LOOK_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -93,10 +94,7 @@ class Pool:
     async def watch(self) -> None:
         """Ask all replicas for ever whether they live; one that does not answer is passed over until it does."""
         while True:
-            for replica in self.replicas:
-                replica.healthy = await replica.backend.alive()
-                if replica.healthy and replica.breaker.is_open and replica.breaker.may_pass():
-                    replica.breaker.succeeded()
+            await asyncio.gather(*(_look_at(replica) for replica in self.replicas))
             await asyncio.sleep(self.seconds_between_checks)
 
     async def _first(self, ask: Callable[[Upstream], Awaitable[T]]) -> T:
@@ -128,10 +126,7 @@ class Pool:
             replica.failed += 1
             replica.breaker.failed()
             raise
-        except BackendError:
-            replica.breaker.succeeded()
-            raise
-        except BaseException:  # cancelled, or closed by the reader
+        except BaseException:  # refused, cancelled, closed by the reader: no success, and no failure to reach it
             replica.breaker.released()
             raise
         else:
@@ -143,3 +138,16 @@ class Pool:
     def _none_left(self) -> BackendDown:
         names = ", ".join(r.name for r in self.replicas)
         return BackendDown(where=names, detail="all are down; tried again by themselves within a minute")
+
+
+async def _look_at(replica: Replica) -> None:
+    """One that hangs counts as a failure, as one that cannot be reached does; its requests only run into deadlines."""
+    try:
+        async with asyncio.timeout(LOOK_SECONDS):
+            replica.healthy = await replica.backend.alive()
+    except Exception:
+        replica.healthy = False
+    if not replica.healthy:
+        replica.breaker.failed()
+    elif replica.breaker.is_open and replica.breaker.may_pass():
+        replica.breaker.succeeded()

@@ -16,20 +16,23 @@ import aiohttp
 import orjson
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from so8t.core.errors import BackendDown, BackendProtocol, OutboundRefused
+from so8t.core.errors import BackendDown, BackendError, BackendProtocol, OutboundRefused
 
 MAX_ANSWER_BYTES = 64 << 20  # a whole vocabulary's log-probabilities; nothing we ask for is larger
 MAX_LINE_BYTES = 1 << 20
 CONNECT_SECONDS = 10.0
 STALL_SECONDS = 600.0  # a server that hashes or copies a large file says nothing for minutes
 KEEP_SECONDS = 3.0  # llama.cpp closes what idles longer
-MISSING = 404
 
 Json = dict[str, Any]
 
 
 class NotFound(BackendProtocol):
     """HTTP 404: there is no such model or blob."""
+
+
+# A server behind a proxy that is gone, or one that is not ready, is as good as none: another may answer.
+_KINDS: dict[int, type[BackendError]] = {404: NotFound, 502: BackendDown, 503: BackendDown, 504: BackendDown}
 
 
 class NoNames(AbstractResolver):
@@ -153,7 +156,7 @@ class Wire:
                 self._refuse(path, f"> {MAX_ANSWER_BYTES} bytes")
         if response.status in accepted:
             return bytes(content)
-        kind = NotFound if response.status == MISSING else BackendProtocol
+        kind = _KINDS.get(response.status, BackendProtocol)
         raise kind(where=self.address + path, detail=f"HTTP {response.status} {_reason(bytes(content))}".strip())
 
     def object(self, path: str, content: bytes) -> Json:

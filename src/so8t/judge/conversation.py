@@ -14,7 +14,9 @@ from so8t.core.types import Decision, Domain, Opinion, Request, Turn
 from so8t.decide.policy import Policy
 from so8t.judge.rule import rule_opinion
 
-JOINED_CHARACTERS = 4000  # of the newest turns, read as one text
+JOINED_CHARACTERS = 2000  # of the newest turns, and of the request, read as one text
+JOINED_TURNS = 20
+REMEMBERED_CHARACTERS = 4000  # longer turns are judged anew each time: memory is for the many short ones
 REASON = "会話を通して読むと、人の判断が要ります。"
 
 
@@ -38,9 +40,14 @@ def whole_opinion(own: Opinion, request: Request, policy: Policy) -> Opinion:
     said = [turn.text for turn in request.history if turn.role != "assistant"]
     if not said or own.failed:
         return own
-    joined = "\n".join([*said, request.query])[-JOINED_CHARACTERS:]
-    floor = _opinion(joined, request.clearance, request.domain, policy)
-    if floor.floor is None or own.decision not in (None, Decision.ALLOW):
+    if own.decision not in (None, Decision.ALLOW):
+        return own
+    before, now = said[-JOINED_TURNS:], request.query[:JOINED_CHARACTERS]
+    # Line by line, and run together: a sentence may have been cut between two turns.
+    texts = (mark.join(before)[-JOINED_CHARACTERS:] + mark + now for mark in ("\n", ""))
+    opinions = (_opinion(text, request.clearance, request.domain, policy) for text in texts)
+    floor = next((opinion for opinion in opinions if opinion.floor is not None), None)
+    if floor is None:
         return own
     mild = {Decision.ALLOW: 0.0, Decision.ESCALATE: 1.0, Decision.DENY: 0.0}
     rules = tuple(dict.fromkeys((*own.rules, *floor.rules)))
@@ -51,6 +58,8 @@ def whole_opinion(own: Opinion, request: Request, policy: Policy) -> Opinion:
 
 def _opinion(text: str, clearance: str, domain: Domain | None, policy: Policy) -> Opinion:
     """A conversation comes back with every turn: what was judged once under this policy is remembered."""
+    if len(text) > REMEMBERED_CHARACTERS:
+        return rule_opinion(Request("history", text, clearance, None, domain), policy)
     return _remembered(text, clearance, domain, _ByDigest(policy))
 
 

@@ -54,6 +54,7 @@ class PrecedentStore:
 
     def __init__(self, cases: Sequence[Case]) -> None:
         self.cases = list(cases)
+        self._ids = {case.id for case in cases}
         self._rare = math.log(1 + len(self.cases)) + 1
         grams = [_grams(c.query) for c in self.cases]
         frequency = Counter(g for counts in grams for g in counts)
@@ -62,7 +63,8 @@ class PrecedentStore:
 
     def add(self, case: Case) -> None:
         """One more case, from now on; one that is there already by its id is left as it is."""
-        if all(known.id != case.id for known in reversed(self.cases)):
+        if case.id not in self._ids:
+            self._ids.add(case.id)
             self.cases.append(case)
             self._postings.add(self._vector(_grams(case.query)))
 

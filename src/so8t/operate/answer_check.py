@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from so8t.core.text import nfkc
 from so8t.core.types import Request
 from so8t.decide.clearance import classification_from_markers
 from so8t.decide.pii import IDENTIFIERS, find
@@ -17,6 +18,9 @@ from so8t.decide.views import views
 
 LONGEST = 400  # characters of a sentence; a longer one is checked and released in parts
 TAIL = 200  # characters already released that are read again with the next sentence
+LONGEST_RUN = 4000  # of a run that may be one code, kept whole so that it can be read: longer ones are not released
+UNREADABLE = "答えに読み解けない符号がある"
+_RUN = re.compile(r"[!-~\n]+\Z")
 # Where a sentence may end; a Latin full stop only before a space, so that 3.14 and URLs stay whole.
 _END = re.compile(r"[。!?!?\n]+[」』)）]*|\.(?=\s)")
 
@@ -40,19 +44,19 @@ class AnswerCheck:
 
     def __post_init__(self) -> None:
         texts = [self.request.query, *(turn.text for turn in self.request.history if turn.role == "user")]
-        self._brought = frozenset(text[f.start : f.end] for text in texts for f in find(text, IDENTIFIERS))
+        found = (text[f.start : f.end] for text in texts for f in find(text, IDENTIFIERS))
+        self._brought = frozenset(form for one in found for form in (one, nfkc(one)))
 
     def objection(self, sentence: str) -> str:
         """Why a sentence must not leave, or "". What was released before is read with it, where a find crosses."""
-        before, text = len(self._tail), self._tail + sentence
+        text = self._tail + sentence
         readings = views(text)
-        why = (
-            self._marked([view.text for view in readings])
-            or self._personal(text, before)
-            or self._forbidden([view.text for view in readings])
-        )
-        self._tail = text[-TAIL:]
-        return why
+        shown = [view.text for view in readings]
+        why = self._marked(shown) or self._personal(shown, len(self._tail)) or self._forbidden(shown)
+        if not why and not all(view.complete for view in readings):
+            why = UNREADABLE
+        self._tail = _tail(text)
+        return why or (UNREADABLE if len(self._tail) > LONGEST_RUN else "")
 
     def _marked(self, readings: list[str]) -> str:
         levels = [classification_from_markers(reading, self.policy) for reading in readings]
@@ -61,9 +65,12 @@ class AnswerCheck:
             return f"答えに区分「{level}」の印がある"
         return ""
 
-    def _personal(self, text: str, before: int) -> str:
-        found = (f for f in find(text, IDENTIFIERS) if f.end > before)
-        if any(text[f.start : f.end] not in self._brought for f in found):
+    def _personal(self, readings: list[str], before: int) -> str:
+        """In the text as written only what reaches beyond what was released; in what it hides, anything."""
+        written = (f for f in find(readings[0], IDENTIFIERS) if f.end > before)
+        found = [readings[0][f.start : f.end] for f in written]
+        found += [hidden[f.start : f.end] for hidden in readings[1:] for f in find(hidden, IDENTIFIERS)]
+        if any(one not in self._brought and nfkc(one) not in self._brought for one in found):
             return "答えに個人情報か秘密情報らしきものがある"
         return ""
 
@@ -74,3 +81,9 @@ class AnswerCheck:
         if any(canary in reading for canary in self.policy.answer.canaries for reading in readings):
             return "答えに、外へ出してはならない目印がある"
         return ""
+
+
+def _tail(text: str) -> str:
+    """What is read again with the next sentence: TAIL characters, or all of the code that the cut goes through."""
+    run = _RUN.search(text)
+    return text[min(run.start() if run else len(text), max(0, len(text) - TAIL)) :]

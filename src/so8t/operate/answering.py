@@ -61,24 +61,29 @@ class Answering:
         self, request: Request, domain: Domain | None, judge: TripleJudge, options: AnswerOptions
     ) -> Answer:
         """All at once: one objection withholds everything. Never raises for what breaks upstream."""
-        asked, prompt, limit = self._prepared(request, domain, judge, options)
         try:
+            asked, prompt, limit = self._prepared(request, domain, judge, options)
             async with asyncio.timeout(self.seconds):
-                made = await self.upstream.generate(prompt, limit, (*ENDS, *options.stop), options.sampling)
+                made = await self.upstream.generate(prompt, limit, ENDS, options.sampling)
+            text = made.text.strip()
+            why = AnswerCheck(asked, judge.policy).objection(text)
         except Exception as error:  # whatever broke, the verdict is still to be recorded and nothing unchecked leaves
             return Answer(FAILED, failed=type(error).__name__)
-        text = made.text.strip()
-        if why := AnswerCheck(asked, judge.policy).objection(text):
+        if why:
             return Answer(withheld(why), made.tokens, withheld=why, prompt_tokens=made.prompt_tokens)
-        return Answer(text or EMPTY, made.tokens, made.stopped, prompt_tokens=made.prompt_tokens)
+        # Cut only now: a stop string must not keep the mark that would have withheld the whole from being made.
+        cuts = [at for stop in options.stop if (at := text.find(stop)) >= 0]
+        text = text[: min(cuts, default=len(text))].strip()
+        return Answer(text or EMPTY, made.tokens, made.stopped or bool(cuts), prompt_tokens=made.prompt_tokens)
 
     async def stream(
         self, request: Request, domain: Domain | None, judge: TripleJudge, options: AnswerOptions
     ) -> AsyncGenerator[str | Answer]:
         """The sentences as they come, and last the Answer that they make up. The asker may close it at any time."""
-        asked, prompt, limit = self._prepared(request, domain, judge, options)
-        check, released, end = AnswerCheck(asked, judge.policy), "", Piece("", 0, False)
+        released, end = "", Piece("", 0, False)
         try:
+            asked, prompt, limit = self._prepared(request, domain, judge, options)
+            check = AnswerCheck(asked, judge.policy)
             pieces = self.upstream.stream(prompt, limit, (*ENDS, *options.stop), options.sampling)
             async with aclosing(_in_time(_sentences(pieces), self.seconds)) as sentences:
                 async for sentence in sentences:

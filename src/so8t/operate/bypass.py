@@ -157,9 +157,14 @@ def _program(pid: int) -> Program:
     try:
         process = psutil.Process(pid)
         with process.oneshot():
-            return Program(process.name()[:100], process.username()[:100])
+            return Program(_said(process.name()), _said(process.username()))
     except (psutil.Error, OSError, KeyError):
         return Program()
+
+
+def _said(text: str) -> str:
+    """A program names itself as it likes, also in bytes that are no text and that no ledger takes."""
+    return text.encode("utf-8", "replace").decode()[:100]
 
 
 def _own() -> frozenset[int]:

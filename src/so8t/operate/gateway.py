@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from so8t.core.errors import LedgerError, RecordInvalid, So8tError
+from so8t.core.errors import BackendProtocol, LedgerError, RecordInvalid, So8tError
 from so8t.core.ledger import Ledger
 from so8t.core.ledger_format import Entry
 from so8t.core.types import Decision, Reply, Request, Verdict, canonical_json
@@ -105,16 +105,18 @@ class Gateway:
         if any(len(text) > MAX_QUERY for text in texts):
             raise RecordInvalid(where="input", detail=f"text > {MAX_QUERY}")
         vectors = await self.answering.upstream.embed(texts)
+        if len(vectors) != len(texts):
+            raise BackendProtocol(detail=f"{len(vectors)} vectors for {len(texts)} texts")
         await self.note("note", {"event": "embedded", "actor": actor, "characters": sum(map(len, texts))})
         return vectors
 
-    async def answer_reviewed(self, request: Request, decision_seq: int, review_seq: int) -> tuple[Entry, str]:
-        """The model's answer to what a person has allowed, checked like any other; its entry and its text."""
+    async def answer_reviewed(self, request: Request, decision_seq: int, review_seq: int) -> tuple[Entry, Answer]:
+        """The model's answer to what a person has allowed, checked like any other, and its entry."""
         judge = self.judge
         answer = await self.answering.whole(request, request.domain, judge, AnswerOptions())
         body = {"request_id": request.id, "actor": request.user, "decision_seq": decision_seq, "review_seq": review_seq}
         entry = await self.record("answer", body | _ending(answer), {"reply": answer.text})
-        return entry, answer.text
+        return entry, answer
 
     async def note(self, kind: str, body: dict[str, Any]) -> Entry:
         """What is no verdict and is kept all the same: a refused input, a login, a change of policy."""
@@ -122,7 +124,8 @@ class Gateway:
 
     async def settled(self) -> None:
         """Returns when every answer that came to its end has its entry: for a graceful stop."""
-        await asyncio.gather(*self._endings, return_exceptions=True)
+        while self._endings:
+            await asyncio.gather(*self._endings, return_exceptions=True)
 
     async def _judged(self, request: Request, judge: TripleJudge) -> Verdict:
         try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from so8t.core.errors import BundleUnproven, PolicyInvalid, So8tError
+from so8t.core.errors import BundleUnproven, LedgerError, PolicyInvalid, So8tError
 from so8t.core.packaged import policy_text
 from so8t.decide.policy import Policy, parse_policy
 from so8t.decide.policy_change import PolicyChange, change
@@ -69,7 +69,10 @@ class PolicyWatch:
             return False
         self._taken = stamp
         try:
-            await self._take(self._read(self.path))
+            await self._take(await asyncio.to_thread(self._read, self.path))
+        except LedgerError:
+            self._taken = None  # nothing is wrong with the file: it is taken as soon as the ledger is back
+            raise
         except So8tError as error:
             self.problem = error
             body = {"event": "refused", "error": error.code, "detail": str(error)[:500], "actor": "server"}

@@ -20,6 +20,7 @@ from so8t.core.bundle import Bundle
 from so8t.core.errors import BundleBroken, ConfigValueInvalid
 from so8t.core.serve_config import UpstreamConfig
 from so8t.judge.model import LABELS
+from so8t.operate.background import beside
 
 TOKENIZER = "tokenizer.json"
 MAX_KEY_BYTES = 4096
@@ -40,8 +41,7 @@ async def running_upstream(
             raise ConfigValueInvalid(where="serve.upstream.addresses", detail=f"kind = {config.kind!r} needs one")
         pool = Pool.of(clients)
         stack.push_async_callback(pool.close)
-        watching = asyncio.create_task(pool.watch())
-        stack.callback(watching.cancel)
+        await stack.enter_async_context(beside((pool.watch,)))
         yield pool
 
 

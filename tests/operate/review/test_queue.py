@@ -249,3 +249,76 @@ def test_words_are_bounded(tmp_path: Path, comment: str, answer: str) -> None:
             await desk.queue.decide(await handed(desk), REVIEWER, ALLOW, comment, answer)
 
     run(tmp_path, story)
+
+
+TARGETED = ReviewPolicy(targets={place.escalation_target: ("審査乙",) for place in POLICY.domains.values()})
+
+
+@pytest.mark.parametrize(
+    "person",
+    [
+        SECOND,  # a reviewer, but not of this target
+        Identity("社員甲", frozenset({Role.REVIEWER, Role.ADMIN}), "極秘", "session"),  # the asker himself
+    ],
+)
+def test_nobody_hands_a_case_to_himself_or_a_friend(tmp_path: Path, person: Identity) -> None:
+    async def story(desk: Desk) -> None:
+        seq = await handed(desk)
+        for place in POLICY.domains.values():
+            with pytest.raises(NotPermitted):
+                await desk.queue.assign(seq, place.escalation_target, person)
+        assert desk.reader.entries(kinds=("review",)) == []
+
+    run(tmp_path, story, TARGETED)
+
+
+def test_two_spellings_of_a_name_are_one_person(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        seq = await handed(desk, dataclasses.replace(ASKED, user="Tanaka"))
+        with pytest.raises(NotPermitted, match="own request"):
+            await desk.queue.decide(seq, dataclasses.replace(REVIEWER, name="tanaka"), ALLOW)
+        await desk.queue.decide(seq, dataclasses.replace(REVIEWER, name="Suzuki"), ALLOW)
+        with pytest.raises(NotPermitted, match="already"):
+            await desk.queue.decide(seq, dataclasses.replace(REVIEWER, name="SUZUKI"), ALLOW)
+
+    run(tmp_path, story, FOUR)
+
+
+def test_an_answer_that_failed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def down(*_: Any, **__: Any) -> Any:
+        raise OSError("down")
+
+    async def story(desk: Desk) -> None:
+        case = await desk.queue.decide(await handed(desk), REVIEWER, ALLOW)
+        with monkeypatch.context() as patched:
+            patched.setattr(FakeBackend, "generate", down)
+            assert "作れません" in await desk.queue.answered(case)
+        assert await desk.queue.answered(await desk.queue.case(case.seq)) == ANSWER
+
+    run(tmp_path, story)
+
+
+def test_what_is_written_while_the_queue_reads_is_not_lost(tmp_path: Path) -> None:
+    """The newest number is looked at first: an entry that comes between two questions is for the next time."""
+
+    async def story(desk: Desk) -> None:
+        first = await handed(desk)
+        entries, late = desk.reader.entries, list[int]()
+
+        def meanwhile(**filters: Any) -> Any:
+            found = entries(**filters)
+            if filters.get("kinds") == ("decision",) and not late:
+                terms = {"deadline": "2030-01-01T00:00:00+00:00", "reviewers": [], "four_eyes": False}
+                body = {"decision": "ESCALATE", "request_id": "q-2", "actor": "社員丙", "clearance": "社内限定"}
+                whole = body | {"review": terms | {"classification": None}}
+                late.append(desk.gateway.ledger.append_sync("decision", whole).seq)
+                note = {"event": "answered", "case": first, "actor": "server", "answer_seq": 1}
+                desk.gateway.ledger.append_sync("review", note)
+            return found
+
+        fresh = desk.other()
+        desk.reader.entries = meanwhile  # type: ignore[method-assign, assignment]
+        assert [c.seq for c in await fresh.cases()] == [first]
+        assert [c.seq for c in await fresh.cases()] == [late[0], first]
+
+    run(tmp_path, story)

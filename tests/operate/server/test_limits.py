@@ -54,6 +54,9 @@ BAD_BODIES = {
     "a huge number": (b'{"model": "so8t", "messages": [{"role":"user","content":"x"}], "max_tokens": 1e999}', 400),
     "a negative number": (b'{"model": "so8t", "messages": [{"role":"user","content":"x"}], "max_tokens": -5}', 400),
     "hot": (b'{"model": "so8t", "messages": [{"role":"user","content":"x"}], "temperature": 99}', 400),
+    "a domain of one's own": (
+        b'{"model": "so8t", "messages": [{"role":"user","content":"x"}], "so8t": {"domain": "general"}}', 400,
+    ),
     "an unknown level": (
         '{"model": "so8t", "messages": [{"role":"user","content":"x"}], "so8t": {"classification": "最高"}}'.encode(),
         400,

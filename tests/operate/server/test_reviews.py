@@ -86,7 +86,8 @@ def test_bad_decisions(server: Server, seq: int, body: Any) -> None:
 
 def test_what_was_never_handed_over(server: Server) -> None:
     assert call(server, "reviewer", "GET", "/so8t/v1/reviews/999").status_code == 400
-    assert call(server, "reviewer", "GET", "/so8t/v1/reviews/x").status_code == 404
+    for number in ("x", "9" * 5000, "-1", "１"):
+        assert call(server, "reviewer", "GET", f"/so8t/v1/reviews/{number}").status_code == 400
 
 
 def test_a_reviewers_decision_is_a_precedent_for_the_next(server: Server, seq: int) -> None:

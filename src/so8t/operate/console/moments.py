@@ -37,9 +37,9 @@ def day_begins(text: str, where: str, *, after: bool = False) -> datetime | None
         return None
     try:
         day = date.fromisoformat(text) + timedelta(days=1 if after else 0)
+        return datetime(day.year, day.month, day.day, tzinfo=JST).astimezone(UTC)
     except (ValueError, OverflowError):
         raise RecordInvalid(where=where, detail="YYYY-MM-DD") from None
-    return datetime(day.year, day.month, day.day, tzinfo=JST)
 
 
 def length(seconds: float, lang: str) -> str:

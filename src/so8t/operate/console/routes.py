@@ -27,7 +27,7 @@ from so8t.operate.console.faults import guarded
 from so8t.operate.console.forms import check_origin, read_form
 from so8t.operate.console.page import STATIC, static
 from so8t.operate.console.usage import Usage
-from so8t.operate.console.visit import HOME, OVERSIGHT, Console, Visit, visited
+from so8t.operate.console.visit import HOME, OVERSIGHT, Console, Visit, number, visited
 from so8t.operate.identity.identity import Role
 from so8t.operate.server.app import NotFoundHere
 from so8t.operate.server.office import Office
@@ -90,7 +90,7 @@ def routes(running: Running, office: Office, runs: Path) -> list[BaseRoute]:
     return [
         Route("/", _root, methods=["GET"]),
         Route(f"{HOME}/", _root, methods=["GET"]),
-        Route("/review/{seq:int}", _told, methods=["GET"]),
+        Route("/review/{seq}", _told, methods=["GET"]),
         Route(f"{HOME}/static/{{name}}", guarded(_static), methods=["GET"]),
         Route(f"{HOME}/language", guarded(door.language), methods=["POST"]),
         *door.routes(console),
@@ -122,7 +122,7 @@ async def _root(_: HttpRequest) -> Response:
 
 async def _told(http: HttpRequest) -> Response:
     """The address that notifications name (review/notify.py)."""
-    return RedirectResponse(f"{HOME}/review/{http.path_params['seq']}", 303)
+    return RedirectResponse(f"{HOME}/review/{number(http.path_params['seq'], 'seq')}", 303)
 
 
 async def _static(http: HttpRequest) -> Response:

@@ -6,6 +6,7 @@ a bad one is never passed over for the next.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -153,6 +154,8 @@ class Authenticator:
             user = self.accounts.find(identity.name)
             if user is not None and (user.disabled or user.has_password):
                 raise NotPermitted(detail="disabled or local / 停止中か、この機械だけの利用者")
+            if user is not None:  # one spelling of a name, by whichever way he comes
+                identity = dataclasses.replace(identity, name=user.name)
         except (NotIdentified, NotPermitted) as error:
             await self._refused("oidc_refused", None, client_address, {"why": error.detail})
             raise

@@ -15,6 +15,7 @@ from typing import Any
 
 from so8t.core.ledger_read import Stored
 from so8t.core.types import Decision
+from so8t.operate.identity.names import folded
 
 
 class Status(StrEnum):
@@ -106,7 +107,8 @@ def after(case: ReviewCase, entry: Stored) -> ReviewCase:
         return dataclasses.replace(case, target=entry.data["target"], reviewers=tuple(entry.data["reviewers"]))
     if event == "expired":
         return dataclasses.replace(case, closed=Status.EXPIRED, closed_seq=entry.seq)
-    if event != "vote" or _too_late(case, entry) or entry.actor in {v.reviewer for v in case.votes}:
+    voted = {folded(vote.reviewer) for vote in case.votes}
+    if event != "vote" or _too_late(case, entry) or folded(entry.actor or "") in voted:
         return case
     vote = Vote(entry.seq, entry.actor or "", Decision(entry.data["outcome"]), entry.time)
     return _counted(dataclasses.replace(case, votes=(*case.votes, vote)), vote)

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from so8t.core.errors import NotPermitted, RecordInvalid, ReviewClosed
+from so8t.core.errors import LevelUnknown, NotPermitted, RecordInvalid, ReviewClosed
 from so8t.core.ledger_read import LedgerReader, Stored
 from so8t.core.types import Decision, Domain, Request, Turn
 from so8t.judge.precedent import Case
 from so8t.operate.gateway import Gateway
 from so8t.operate.identity.identity import Identity, Role
+from so8t.operate.identity.names import folded
 from so8t.operate.review.case import ReviewCase, Status, after, opened
 
 MAX_COMMENT, MAX_ANSWER = 2000, 20_000
@@ -93,7 +94,10 @@ class ReviewQueue:
             return self._known(seq)
 
     async def assign(self, seq: int, target: str, by: Identity) -> ReviewCase:
-        """Hand an open case to another target of the policy. Raises NotPermitted, RecordInvalid, ReviewClosed."""
+        """Hand an open case to another target of the policy: an administrator, or who may decide it himself.
+
+        Raises NotPermitted, RecordInvalid, ReviewClosed.
+        """
         by.require(Role.ADMIN, Role.REVIEWER)
         policy = self.gateway.judge.policy
         known = {place.escalation_target for place in policy.domains.values()} | set(policy.review.targets)
@@ -104,8 +108,16 @@ class ReviewQueue:
             case = self._known(seq)
             if not case.is_open(self.now()):
                 raise ReviewClosed(where=f"seq {seq}")
+            if folded(case.asker) == folded(by.name):
+                raise NotPermitted(detail="own request / 自分の依頼")
+            reviewers = policy.review.reviewers_of(target)
+            if Role.ADMIN not in by.roles:
+                if (why := self._objection(case, by)) is not None:
+                    raise why
+                if case.reviewers and not reviewers:  # "any reviewer" would let in whom the policy keeps out
+                    raise NotPermitted(detail=target)
             body = {"event": "assigned", "case": seq, "actor": by.name, "target": target,
-                    "reviewers": list(policy.review.reviewers_of(target)), "request_id": case.request_id}  # fmt: skip
+                    "reviewers": list(reviewers), "request_id": case.request_id}  # fmt: skip
             await self.gateway.record("review", body, {})
             await self._refresh()
             return self._known(seq)
@@ -152,6 +164,9 @@ class ReviewQueue:
         for vote in reversed(case.votes):
             if own := (await self.texts(vote.seq)).get("answer"):
                 return own
+            stored = await asyncio.to_thread(self.reader.entry, vote.seq)
+            if stored is not None and "answer" in stored.content:
+                raise RecordInvalid(where=f"seq {vote.seq}", detail="the text was erased")
         async with self._answering.setdefault(case.seq, asyncio.Lock()):
             fresh = await self.case(case.seq)
             if fresh.answer_seq is None:
@@ -160,11 +175,13 @@ class ReviewQueue:
 
     async def _answer(self, case: ReviewCase, review_seq: int) -> str:
         """Outside the queue's lock: a model may take its time."""
-        entry, text = await self.gateway.answer_reviewed(await self.request_of(case), case.seq, review_seq)
+        entry, answer = await self.gateway.answer_reviewed(await self.request_of(case), case.seq, review_seq)
+        if answer.failed:  # said to the asker, not kept as the answer: the next look tries again
+            return answer.text
         body = {"event": "answered", "case": case.seq, "actor": "server", "answer_seq": entry.seq,
                 "request_id": case.request_id}  # fmt: skip
         await self.gateway.record("review", body, {})
-        return text
+        return answer.text
 
     async def precedent(self, case: ReviewCase) -> Case | None:
         """What a human decision teaches: None where nobody decided, or the text has been erased."""
@@ -181,7 +198,7 @@ class ReviewQueue:
 
     def may_read(self, case: ReviewCase, reviewer: Identity) -> None:
         """A case's text is for who may decide it, or has decided. Raises NotPermitted, ReviewClosed."""
-        if reviewer.name in {vote.reviewer for vote in case.votes}:
+        if folded(reviewer.name) in {folded(vote.reviewer) for vote in case.votes}:
             return
         if (why := self._objection(case, reviewer)) is not None:
             raise why
@@ -199,37 +216,50 @@ class ReviewQueue:
             return NotPermitted(detail=Role.REVIEWER)
         if not case.is_open(self.now()):
             return ReviewClosed(where=f"seq {case.seq}", detail=case.status(self.now()))
-        if case.asker == reviewer.name:
+        name = folded(reviewer.name)  # one person may be spelled in two ways by two ways of logging in
+        if folded(case.asker) == name:
             return NotPermitted(detail="own request / 自分の依頼")
-        if reviewer.name in {vote.reviewer for vote in case.votes}:
+        if name in {folded(vote.reviewer) for vote in case.votes}:
             return NotPermitted(detail="decided already / 判断済み")
-        names = {reviewer.name, *(f"@{group}" for group in reviewer.groups)}
-        if case.reviewers and names.isdisjoint(case.reviewers):
+        names = {name, *(folded(f"@{group}") for group in reviewer.groups)}
+        if case.reviewers and names.isdisjoint(map(folded, case.reviewers)):
             return NotPermitted(detail=case.target)
-        levels = self.gateway.judge.policy.levels
-        if case.classification is not None and levels.gap(reviewer.clearance, case.classification) > 0:
+        if case.classification is not None and not self._reaches(reviewer.clearance, case.classification):
             return NotPermitted(detail=case.classification)
         return None
 
+    def _reaches(self, clearance: str, classification: str) -> bool:
+        """A level that the policy in force no longer knows is reached by nobody."""
+        try:
+            return self.gateway.judge.policy.levels.gap(clearance, classification) <= 0
+        except LevelUnknown:
+            return False
+
     async def _refresh(self) -> None:
         """Take in what was written since, by whichever gateway."""
-        closed, head = [], self.gateway.ledger.head.seq
-        for entry in await asyncio.to_thread(self._news):
-            self._read = max(self._read, entry.seq)
+        closed = []
+        top, news = await asyncio.to_thread(self._news)
+        for entry in news:
             if entry.kind == "decision":
                 self._cases[entry.seq] = opened(entry)
             elif (case := self._cases.get(entry.data.get("case", 0))) is not None:
                 self._cases[case.seq] = changed = after(case, entry)
                 if case.closed is None and changed.closed is not None:
                     closed.append(changed)
-        self._read = max(self._read, head)  # all up to there has been seen, also what was no concern of ours
+        self._read = max(self._read, top)  # all up to there has been seen, also what was no concern of ours
         for case in closed if self.learn else ():
             if self.learn and (precedent := await self.precedent(case)) is not None:
                 self.learn(precedent)
 
-    def _news(self) -> list[Stored]:
-        handed = self._all(kinds=("decision",), decision=Decision.ESCALATE.value)
-        return sorted([*handed, *self._all(kinds=("review",))], key=lambda entry: entry.seq)
+    def _news(self) -> tuple[int, list[Stored]]:
+        """The newest number, and what concerns us up to it: entries that come while we read are for the next time."""
+        newest = self.reader.entries(limit=1, newest_first=True)
+        top = newest[0].seq if newest else 0
+        if top <= self._read:
+            return top, []
+        handed = self._all(kinds=("decision",), decision=Decision.ESCALATE.value, before=top + 1)
+        reviews = self._all(kinds=("review",), before=top + 1)
+        return top, sorted([*handed, *reviews], key=lambda entry: entry.seq)
 
     def _all(self, **filters: Any) -> list[Stored]:
         found: list[Stored] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -10,6 +11,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from so8t.core.errors import LedgerError
 from so8t.operate.gateway import Recorded
 from so8t.operate.identity.identity import Role
 from so8t.operate.server.office import Office
@@ -57,6 +59,9 @@ def routes(office: Office, metrics: Metrics, upstreams: Callable[[], Mapping[str
     async def ready(http: HttpRequest) -> Response:
         """Whether it can answer now: 200 or 503, and what is missing."""
         await office.identity(http, Role.ADMIN, Role.AUDITOR, Role.USER)
+        if office.gateway.ledger_failure:  # nobody sends us requests while we say so: see for ourselves
+            with suppress(LedgerError):
+                await office.gateway.note("note", {"event": "probe", "actor": "server"})
         up = dict(upstreams())
         ledger = office.gateway.ledger_failure == ""
         fit = ledger and any(up.values())

@@ -11,7 +11,7 @@ from uuid import uuid4
 from starlette.requests import Request as HttpRequest
 
 from so8t.core.errors import NotPermitted, RecordInvalid
-from so8t.core.types import Decision, Domain, Request, Turn, Verdict
+from so8t.core.types import Decision, Request, Turn, Verdict
 from so8t.operate.answering import AnswerOptions
 from so8t.operate.gateway import Gateway
 from so8t.operate.identity.authenticator import Authenticator
@@ -52,21 +52,21 @@ class Office:
     def request(self, identity: Identity, turns: list[Turn], body: Json) -> Request:
         """What the gateway judges: the last turn, after those before it.
 
-        Clearance comes from who asks, never from what is sent. `so8t` of the body may name classification and domain.
+        Clearance comes from who asks, never from what is sent. `so8t` of the body may name the classification.
         """
         if not turns or turns[-1].role != "user":
             raise RecordInvalid(where="messages", detail="the last message must be the user's")
         told = body.get("so8t") or {}
         if not isinstance(told, dict):
             raise RecordInvalid(where="so8t", detail="an object expected")
-        classification, domain = told.get("classification"), told.get("domain")
+        classification = told.get("classification")
         if classification is not None and not isinstance(classification, str):
             raise RecordInvalid(where="so8t.classification", detail="a level's name expected")
-        if domain is not None and domain not in tuple(Domain):
-            raise RecordInvalid(where="so8t.domain", detail=" ".join(Domain))
+        if "domain" in told:  # it chooses rules, thresholds and reviewers: that is not the asker's to say
+            raise RecordInvalid(where="so8t.domain", detail="not offered: the domain is told from the text")
         return Request(
-            f"req-{uuid4().hex}", turns[-1].text, identity.clearance, classification,
-            Domain(domain) if domain else None, identity.name, tuple(turns[:-1]),
+            f"req-{uuid4().hex}", turns[-1].text, identity.clearance, classification, None, identity.name,
+            tuple(turns[:-1]),
         )  # fmt: skip
 
     def options(self, limit: object, temperature: object, top_p: object, seed: object, stop: object) -> AnswerOptions:

@@ -161,7 +161,7 @@ def _operation(answers: Schema, body: Schema | None = None) -> Schema:
 
 def _told() -> Schema:
     """What a client may say about its request."""
-    return _object({"classification": STRING, "domain": {"enum": [d.value for d in Domain]}}, required=False)
+    return _object({"classification": STRING}, required=False)
 
 
 def _stop() -> Schema:

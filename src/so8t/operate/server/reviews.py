@@ -27,17 +27,18 @@ from so8t.operate.server.body import Json, read_json
 from so8t.operate.server.office import Office
 
 BASE = "/so8t/v1"
+MAX_DIGITS = 18  # a ledger number has no more
 
 
 def routes(office: Office, queue: ReviewQueue) -> list[Route]:
     api = Reviews(office, queue)
     return [
         Route(f"{BASE}/requests", api.own, methods=["GET"]),
-        Route(f"{BASE}/requests/{{seq:int}}", api.own_one, methods=["GET"]),
+        Route(f"{BASE}/requests/{{seq}}", api.own_one, methods=["GET"]),
         Route(f"{BASE}/reviews", api.waiting, methods=["GET"]),
-        Route(f"{BASE}/reviews/{{seq:int}}", api.one, methods=["GET"]),
-        Route(f"{BASE}/reviews/{{seq:int}}", api.decide, methods=["POST"]),
-        Route(f"{BASE}/reviews/{{seq:int}}/assign", api.assign, methods=["POST"]),
+        Route(f"{BASE}/reviews/{{seq}}", api.one, methods=["GET"]),
+        Route(f"{BASE}/reviews/{{seq}}", api.decide, methods=["POST"]),
+        Route(f"{BASE}/reviews/{{seq}}/assign", api.assign, methods=["POST"]),
     ]
 
 
@@ -52,7 +53,7 @@ class Reviews:
 
     async def own_one(self, http: HttpRequest) -> Response:
         identity = await self.office.identity(http)
-        case = await self.queue.case(http.path_params["seq"])
+        case = await self.queue.case(_seq(http))
         if case.asker != identity.name:
             raise NotPermitted(detail="another's request / ほかの人の依頼")
         allowed = case.closed == Status.ALLOWED
@@ -64,7 +65,7 @@ class Reviews:
 
     async def one(self, http: HttpRequest) -> Response:
         identity = await self.office.identity(http, Role.REVIEWER)
-        case = await self.queue.case(http.path_params["seq"])
+        case = await self.queue.case(_seq(http))
         self.queue.may_read(case, identity)
         return _json(self._whole(case) | {"texts": await self.queue.texts(case.seq)})
 
@@ -77,14 +78,14 @@ class Reviews:
         if not all(isinstance(word, str) for word in words):
             raise RecordInvalid(where="comment, answer", detail="texts expected")
         decision = Decision(body["decision"])
-        return _json(self._whole(await self.queue.decide(http.path_params["seq"], identity, decision, *words)))
+        return _json(self._whole(await self.queue.decide(_seq(http), identity, decision, *words)))
 
     async def assign(self, http: HttpRequest) -> Response:
         identity = await self.office.identity(http, Role.REVIEWER, Role.ADMIN)
         target = (await read_json(http)).get("target")
         if not isinstance(target, str):
             raise RecordInvalid(where="target", detail="a name expected")
-        return _json(self._whole(await self.queue.assign(http.path_params["seq"], target, identity)))
+        return _json(self._whole(await self.queue.assign(_seq(http), target, identity)))
 
     def _state(self, case: ReviewCase) -> Json:
         """What the asker may know: not who decides, nor why it was handed over in detail."""
@@ -96,6 +97,14 @@ class Reviews:
 
     def _whole(self, case: ReviewCase) -> Json:
         return case_json(case) | {"status": case.status(self.queue.now()).value}
+
+
+def _seq(http: HttpRequest) -> int:
+    """The number in the path. Raises RecordInvalid."""
+    text = http.path_params["seq"]
+    if not text.isascii() or not text.isdigit() or len(text) > MAX_DIGITS:
+        raise RecordInvalid(where="seq", detail="a ledger number expected")
+    return int(text)
 
 
 def _json(value: Any) -> Response:
