@@ -136,7 +136,7 @@ def test_no_markup_takes_long(unit: str) -> None:
     start = time.process_time()
     for opening in ("", "[//", "[//a ", "（", "<ref ", "{{", "__"):
         plain_text(opening + unit * 20_000)
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 10  # linear time is a second; anything worse is minutes
 
 
 @given(st.text(alphabet="猫a[]{}|<>/=!-'\n *:refmath", max_size=80))

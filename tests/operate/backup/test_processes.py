@@ -21,7 +21,8 @@ from so8t.operate.backup.restore import verify
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
 MAKE = """
-import json, sys
+import json, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background has it ignored
 from pathlib import Path
 from so8t.core.progress import Progress
 from so8t.core.serve_config import IdentityConfig, LedgerConfig, ServeConfig

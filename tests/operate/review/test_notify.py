@@ -15,7 +15,7 @@ from so8t.core.ledger_format import Entry
 from so8t.core.serve_config import NotifyConfig
 from so8t.core.types import DECISIONS, Decision, Domain, Request, Verdict
 from so8t.operate.gateway import Recorded
-from so8t.operate.review.notify import MAX_WAITING, Notifier, smtp_address
+from so8t.operate.review.notify import MAX_TRIES, MAX_WAITING, Notifier, smtp_address
 
 MAIL = {"smtp": "192.168.0.25:25", "sender": "so8t@example.co.jp", "recipients": ("a@example.co.jp", "b@example.co.jp")}
 SECRET = "ひみつの依頼の中身"
@@ -88,7 +88,7 @@ def test_memory_is_bounded() -> None:
     notifier = Notifier(NotifyConfig(**MAIL), "", Post())
     for seq in range(MAX_WAITING + 5):
         notifier.observe(recorded(seq))
-    assert len(notifier._waiting) == MAX_WAITING and notifier.failures == 5
+    assert len(notifier.ways[0].waiting) == MAX_WAITING and notifier.failures == 5
 
 
 @pytest.mark.parametrize(
@@ -105,3 +105,22 @@ def test_a_bad_configuration_is_told_at_the_start(config: dict[str, Any]) -> Non
 
 def test_ipv6() -> None:
     assert smtp_address("[::1]:25") == ("::1", 25)
+
+
+def test_a_mail_server_that_is_down_keeps_nothing_out_of_the_file(tmp_path: Path) -> None:
+    post, file = Post(failures=100), tmp_path / "waiting.jsonl"
+    notifier = Notifier(NotifyConfig(file=str(file), **MAIL), "", post)
+    for seq in (1, 2):
+        notifier.observe(recorded(seq))
+        asyncio.run(notifier.deliver())
+    assert [json.loads(line)["seq"] for line in file.read_text(encoding="utf-8").splitlines()] == [1, 2]
+
+
+def test_what_can_never_be_told_does_not_stand_in_the_way_for_ever() -> None:
+    post = Post(failures=MAX_TRIES)
+    notifier = Notifier(NotifyConfig(**MAIL), "", post)
+    notifier.observe(recorded(1))
+    notifier.observe(recorded(2))
+    for _ in range(MAX_TRIES):
+        asyncio.run(notifier.deliver())
+    assert [m["Subject"].split()[2] for m, _, _ in post.taken] == ["2"]

@@ -19,6 +19,7 @@ from so8t.operate.server.errors import status_of
 from so8t.operate.serving import address
 
 RETURN = f"{LOGIN}/oidc/return"
+UNKNOWN_SECONDS = 5.0  # for the form of somebody who is not known yet
 
 
 def routes(console: Console) -> list[Route]:
@@ -62,7 +63,7 @@ async def show(console: Console, http: HttpRequest) -> Response:
 async def enter(console: Console, http: HttpRequest) -> Response:
     """A login always makes a new session; a cookie that was planted before is overwritten."""
     check_origin(http)
-    form = await read_form(http)
+    form = await read_form(http, UNKNOWN_SECONDS)
     wanted, name = local(form.one("next", 500)), form.one("name", 200)
     try:
         session = await console.running.authenticator.login(name, form.one("password", 4 * LONGEST), client(http))
@@ -100,7 +101,7 @@ async def logout(visit: Visit) -> Response:
 async def language(http: HttpRequest) -> Response:
     """The switch between Japanese and English; it needs no login, so it has no token, only a page of ours."""
     check_origin(http)
-    form = await read_form(http)
+    form = await read_form(http, UNKNOWN_SECONDS)
     lang = "en" if form.one("to", 2) == "en" else "ja"
     secure = "; Secure" if http.url.scheme == "https" else ""
     cookie = f"{visits.LANGUAGE}={lang}; Path=/; Max-Age={visits.YEAR}; HttpOnly; SameSite=Lax{secure}"

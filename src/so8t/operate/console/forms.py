@@ -33,11 +33,11 @@ class Form:
         return self.fields.get(name, [])
 
 
-async def read_form(http: HttpRequest) -> Form:
+async def read_form(http: HttpRequest, seconds: float | None = None) -> Form:
     """Raises RecordInvalid for anything but a form, BodyTooLarge, BodyTooSlow."""
     if http.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise RecordInvalid(where="content-type", detail=FORM)
-    raw = await read_bytes(http, MAX_FORM)
+    raw = await read_bytes(http, MAX_FORM, seconds)
     fields = defaultdict[str, list[str]](list)
     try:
         pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")

@@ -1,7 +1,8 @@
 """Telling people that something waits for them: a line in a file, a mail on the LAN (issue 6.7).
 
 No text of a request is ever in a notification, only its number, whom it waits for and until when. Neither the asker nor
-the verdict waits for a notification; one that cannot be delivered is counted and tried again with the next.
+the verdict waits for a notification. One that cannot be delivered is counted and tried again; a mail server that is
+down keeps no line out of the file.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from so8t.operate.gateway import Recorded
 
 SMTP_SECONDS = 10.0
 MAX_WAITING = 1000
+MAX_TRIES, RETRY_SECONDS = 20, 30.0
 logger = logging.getLogger("so8t.serve")
 
 
@@ -60,58 +62,82 @@ def send_mail(message: EmailMessage, host: str, port: int) -> None:
 
 
 @dataclass(slots=True)
+class Way:
+    """One way of telling. What comes first is told first; what fails again and again is given up, and counted."""
+
+    tell: Callable[[Handed], None]
+    waiting: list[Handed] = field(default_factory=list)
+    tries: int = 0
+    failures: int = 0
+
+    def put(self, handed: Handed) -> None:
+        if len(self.waiting) < MAX_WAITING:
+            self.waiting.append(handed)
+        else:
+            self.failures += 1
+
+    async def go(self) -> None:
+        """Tell what waits, up to the first failure."""
+        while self.waiting:
+            try:
+                await asyncio.to_thread(self.tell, self.waiting[0])
+            except Exception as error:
+                self.tries, self.failures = self.tries + 1, self.failures + 1
+                logger.warning("a notification was not delivered: %s", type(error).__name__)
+                if self.tries < MAX_TRIES:
+                    return
+            self.tries = 0
+            self.waiting.pop(0)
+
+
+@dataclass(slots=True)
 class Notifier:
     """An observer of the gateway. `page` is where a reviewer looks; `send` is the edge that tests replace."""
 
     config: NotifyConfig
     page: str
     send: Callable[[EmailMessage, str, int], None] = send_mail
-    failures: int = 0
-    _waiting: list[Handed] = field(default_factory=list, repr=False)
+    ways: list[Way] = field(init=False)
     _woken: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
     def __post_init__(self) -> None:
+        self.ways = []
+        if self.config.file:
+            self.ways.append(Way(lambda handed: _append(Path(self.config.file), handed.line())))
         if self.config.smtp:
-            smtp_address(self.config.smtp)
+            host, port = smtp_address(self.config.smtp)
             if not self.config.sender or not self.config.recipients:
                 raise ConfigValueInvalid(where="serve.notify", detail="smtp needs sender and recipients")
+            self.ways.append(Way(lambda handed: self.send(handed.mail(self.config), host, port)))
+
+    @property
+    def failures(self) -> int:
+        return sum(way.failures for way in self.ways)
 
     def observe(self, recorded: Recorded) -> None:
         verdict = recorded.verdict
-        if verdict.decision != Decision.ESCALATE or not (self.config.file or self.config.smtp):
-            return
-        if len(self._waiting) >= MAX_WAITING:
-            self.failures += 1
+        if verdict.decision != Decision.ESCALATE or not self.ways:
             return
         domain = verdict.domain.value if verdict.domain else ""
         page = f"{self.page}/{recorded.entry.seq}"
-        self._waiting.append(
-            Handed(recorded.entry.seq, recorded.entry.time, verdict.escalation_target or "", domain, page)
-        )
+        handed = Handed(recorded.entry.seq, recorded.entry.time, verdict.escalation_target or "", domain, page)
+        for way in self.ways:
+            way.put(handed)
         self._woken.set()
 
     async def run(self) -> None:
-        """Deliver what waits, for ever."""
+        """Deliver what waits, for ever; what failed, again after a while."""
         while True:
             await self._woken.wait()
             self._woken.clear()
             await self.deliver()
+            if any(way.waiting for way in self.ways):
+                await asyncio.sleep(RETRY_SECONDS)
+                self._woken.set()
 
     async def deliver(self) -> None:
-        while self._waiting:
-            try:
-                await asyncio.to_thread(self._one, self._waiting[0])
-            except (OSError, smtplib.SMTPException) as error:
-                self.failures += 1
-                logger.warning("a notification was not delivered: %s", type(error).__name__)
-                return
-            self._waiting.pop(0)
-
-    def _one(self, handed: Handed) -> None:
-        if self.config.smtp:
-            self.send(handed.mail(self.config), *smtp_address(self.config.smtp))
-        if self.config.file:
-            _append(Path(self.config.file), handed.line())
+        for way in self.ways:
+            await way.go()
 
 
 def smtp_address(text: str) -> tuple[str, int]:
