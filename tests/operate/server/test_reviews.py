@@ -31,6 +31,8 @@ def test_from_request_to_answer(server: Server, seq: int) -> None:
     (waiting,) = call(server, "reviewer", "GET", "/so8t/v1/reviews").json()["reviews"]
     assert waiting["seq"] == seq and len(waiting["opinions"]) == 3
     assert call(server, "reviewer", "GET", f"/so8t/v1/reviews/{seq}").json()["texts"]["query"] == ASKED
+    read = server.reader.entries(kinds=("access",))[-1]
+    assert (read.data["event"], read.data["seq"], read.actor) == ("text_read", seq, "reviewer")
     made = call(server, "reviewer", "POST", f"/so8t/v1/reviews/{seq}", {"decision": "ALLOW", "comment": "一般論"})
     assert made.json()["status"] == "allowed"
     own = call(server, "user", "GET", f"/so8t/v1/requests/{seq}").json()

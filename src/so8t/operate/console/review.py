@@ -82,8 +82,8 @@ async def assign(visit: Visit) -> Response:
 
 async def _case_page(visit: Visit, case: ReviewCase, code: int = 200, **draft: Any) -> Response:
     reviews, policy = visit.running.reviews, visit.running.policy.policy
-    reviews.may_read(case, visit.identity)
-    texts, entry = await reviews.texts(case.seq), await asyncio.to_thread(visit.running.reader.entry, case.seq)
+    texts = await reviews.read(case, visit.identity)
+    entry = await asyncio.to_thread(visit.running.reader.entry, case.seq)
     assert entry is not None
     query, now = texts.get("query"), reviews.now()
     reading: View | None = clearest(query) if query is not None else None

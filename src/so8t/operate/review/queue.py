@@ -192,6 +192,16 @@ class ReviewQueue:
             return None
         return Case(self.precedent_id(case), query, case.votes[-1].decision, case.votes[-1].reviewer)
 
+    async def read(self, case: ReviewCase, reviewer: Identity) -> dict[str, str]:
+        """The texts of a case for somebody who may read them; that he did is durable before he sees them.
+
+        Raises NotPermitted, ReviewClosed, LedgerUnavailable.
+        """
+        self.may_read(case, reviewer)
+        body = {"event": "text_read", "actor": reviewer.name, "seq": case.seq, "of": case.asker}
+        await self.gateway.note("access", body)
+        return await self.texts(case.seq)
+
     def precedent_id(self, case: ReviewCase) -> str:
         """Numbers alone repeat from one ledger to the next, and a bundle brings the precedents of others."""
         return f"review-{self.gateway.ledger.head.ledger_id[:8]}-{case.seq}"

@@ -66,8 +66,7 @@ class Reviews:
     async def one(self, http: HttpRequest) -> Response:
         identity = await self.office.identity(http, Role.REVIEWER)
         case = await self.queue.case(_seq(http))
-        self.queue.may_read(case, identity)
-        return _json(self._whole(case) | {"texts": await self.queue.texts(case.seq)})
+        return _json({"texts": await self.queue.read(case, identity)} | self._whole(case))
 
     async def decide(self, http: HttpRequest) -> Response:
         identity = await self.office.identity(http, Role.REVIEWER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import sys
@@ -21,7 +22,7 @@ from so8t.operate.server.reviews import routes as review_routes
 from so8t.operate.serving import Running, hosts, made_at, model_details
 
 MODEL = "so8t"
-GRACE_SECONDS, IDLE_SECONDS = 30, 30
+GRACE_SECONDS, IDLE_SECONDS, ENDING_SECONDS = 30, 30, 5
 
 
 def office_of(running: Running) -> Office:
@@ -56,6 +57,8 @@ async def serve(running: Running, app: Guard, ready: Callable[[str], None]) -> N
         settings, lambda port: ready(f"{'https' if tls else 'http'}://{_bracketed(config.address)}:{port}")
     )
     await server.serve()
+    if tasks := set(server.server_state.tasks):  # cancelled at the end of the grace: each still records how it ended
+        await asyncio.wait(tasks, timeout=ENDING_SECONDS)
 
 
 class _Server(uvicorn.Server):
