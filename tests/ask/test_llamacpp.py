@@ -231,7 +231,7 @@ def test_unreadable_answers_are_protocol_errors(body: str | bytes) -> None:
 def test_http_errors_are_said_with_their_number(status: int) -> None:
     raised = against(answering("" if status == 204 else '{"error": "no slot"}', status), every_call)
     assert len(raised) == 4
-    assert all(isinstance(e, BackendProtocol) for e in raised)
+    assert all(isinstance(e, BackendDown if status == 503 else BackendProtocol) for e in raised)
     assert all(str(status) in str(e) for e in raised)
 
 

@@ -120,7 +120,7 @@ def test_no_tokenizer_is_said() -> None:
 @pytest.mark.parametrize("status", [204, 400, 404, 500, 503])
 def test_http_errors_are_said_with_ollamas_words(status: int) -> None:
     body = b"" if status == 204 else {"error": "model 'x'\nnot \x1b[31mfound" + "!" * 1000}
-    with pytest.raises(BackendProtocol, match=str(status)) as caught:
+    with pytest.raises(BackendDown if status == 503 else BackendProtocol, match=str(status)) as caught:
         against(answering(body, status), scores)
     assert "\x1b" not in str(caught.value) and len(caught.value.detail) < 250
 

@@ -129,7 +129,7 @@ def test_the_page_counts_what_happened(browse: Callable[..., Any], server: Serve
 def test_notifications_that_failed(browse: Callable[..., Any], server: Server) -> None:
     auditor = browse("kansa")
     assert "引き継ぎの通知" in auditor.get("/console/monitor").text
-    server.running.notifier.failures = 3
+    server.running.notifier.ways[0].failures = 3
     assert "届かず 3" in auditor.get("/console/monitor").text
 
 
