@@ -18,7 +18,7 @@ from so8t.build.plan.workload import Workload, workload
 from so8t.core.config import Config, PlanConfig
 
 PLAN_HOURS, PLAN_REAL_HOURS = 33.0, 333.0  # plan 5.2: "33", and 600,000 samples at 0.5 a second
-UNVERIFIED = ("GPU では未検証", "unverified on a GPU")
+UNVERIFIED = ("12 GB のカードでは未検証", "unverified on a 12 GB card")
 GGUF_PLAN = {"F16": "28 GB", "Q8_0": "14 GB", "Q4_K_M": "7 GB"}
 
 
