@@ -122,7 +122,7 @@ class ServeConfig:
     """The gateway. hosts: further names by which browsers reach it (Host header); its own address is always one.
 
     bundle "" = the newest under runs/; bundle_key: the public key its signature is checked with. policy "" = the
-    bundle's own.
+    bundle's own. concurrent_each: how many of the `concurrent` requests may be one name's; 0 = half.
     """
 
     address: str = "127.0.0.1"
@@ -135,6 +135,7 @@ class ServeConfig:
     answer_seconds: float = 120.0
     judge_seconds: float = 10.0
     concurrent: int = 100
+    concurrent_each: int = 0
     tls: TlsConfig = field(default_factory=TlsConfig)
     upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
     identity: IdentityConfig = field(default_factory=IdentityConfig)

@@ -17,6 +17,7 @@ from so8t.operate.console.forms import Form
 from so8t.operate.console.usage import Usage
 from so8t.operate.identity.identity import Identity, Role
 from so8t.operate.identity.sessions import Session
+from so8t.operate.server.places import enter
 from so8t.operate.serving import Running
 
 HOME, LOGIN = "/console", "/console/login"
@@ -136,13 +137,15 @@ def client(http: HttpRequest) -> str:
 
 
 async def visited(console: Console, http: HttpRequest) -> Visit:
-    """Who visits. Raises NotIdentified, also for an API key: pages are for people; NotPermitted, TooManyAttempts.
+    """Who visits. Raises NotIdentified, also for an API key: pages are for people; NotPermitted, TooManyAttempts,
+    Crowded.
 
     Somebody whom the proxy names gets a session by the way, so that his forms have their token.
     """
     authenticator, address = console.running.authenticator, client(http)
     headers = authenticator.read(http.headers.raw)
     identity = await authenticator.identify(headers, address)
+    enter(http.scope, identity.name)
     if identity.method == "key":
         raise NotIdentified(detail="API key")
     cookies = []

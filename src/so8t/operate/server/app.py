@@ -28,12 +28,12 @@ class MethodUnknown(HttpError):
 
 
 def application(
-    office: Office, more: Sequence[BaseRoute] = (), *, hosts: Collection[str], concurrent: int = 100
+    office: Office, more: Sequence[BaseRoute] = (), *, hosts: Collection[str], concurrent: int = 100, each: int = 0
 ) -> Guard:
     """`more`: routes of health, metrics and the console."""
     routes = [*openai.routes(office), *ollama.routes(office), *openapi.routes(), *more]
     handlers = {So8tError: _known, HTTPException: _http, Exception: _unforeseen}
-    return Guard(Starlette(routes=routes, exception_handlers=handlers), hosts, concurrent)
+    return Guard(Starlette(routes=routes, exception_handlers=handlers), hosts, concurrent, each)
 
 
 async def _known(request: Request, error: Exception) -> Response:

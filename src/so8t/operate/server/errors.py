@@ -57,6 +57,12 @@ class HostUnknown(HttpError):
     next_ja, next_en = "serve.hosts に名前を加えてください", "add the name to serve.hosts"
 
 
+class Crowded(HttpError):
+    code, status = "H09", 429
+    ja, en = "前の要求がまだ終わっていません", "earlier requests of yours are still at work"
+    next_ja, next_en = "終わるのを待って、もう一度お試しください", "wait for them and try again"
+
+
 _STATUS: tuple[tuple[type[So8tError], int], ...] = (
     (errors.NotIdentified, 401),
     (errors.TooManyAttempts, 429),

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+from collections import Counter
 from collections.abc import Collection
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from so8t.operate.server.errors import Busy, HostUnknown, error_response
+from so8t.operate.server.places import Place, give
 
 SEND_SECONDS = 60.0  # a reader that takes nothing for so long has gone
 UNGUARDED = frozenset({"/healthz"})  # asked by load balancers under any name
@@ -27,10 +29,13 @@ HEADERS = (
 
 
 class Guard:
-    """`hosts`: names under which we may be reached, without port; `concurrent`: requests at work at once."""
+    """`hosts`: names under which we may be reached, without port; `concurrent`: requests at work at once, `each` of
+    them of one name (0 = half)."""
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str], concurrent: int) -> None:
+    def __init__(self, app: ASGIApp, hosts: Collection[str], concurrent: int, each: int = 0) -> None:
         self._app, self._hosts, self._concurrent = app, frozenset(h.lower() for h in hosts), concurrent
+        self._each = each or max(1, concurrent // 2)
+        self._taken: Counter[str] = Counter()
         self.at_work = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,10 +47,13 @@ class Guard:
             await error_response(Request(scope), refusal)(scope, receive, _with_headers(send))
             return
         self.at_work += 1
+        place = Place(self._taken, self._each)
+        give(scope, place)
         try:
             await self._app(scope, receive, _with_headers(send))
         finally:
             self.at_work -= 1
+            place.leave()
 
     def _refusal(self, scope: Scope) -> Exception | None:
         if scope["path"] in UNGUARDED:

@@ -18,6 +18,7 @@ from so8t.operate.identity.authenticator import Authenticator
 from so8t.operate.identity.identity import Identity, Role
 from so8t.operate.server.body import Json
 from so8t.operate.server.errors import ModelUnknown
+from so8t.operate.server.places import enter
 
 MAX_STOPS, MAX_STOP = 8, 100
 AMBIENT = ("session", "proxy", "oidc")  # what a browser sends by itself, whichever page asked it to
@@ -35,9 +36,10 @@ class Office:
     details: Mapping[str, Any]
 
     async def identity(self, http: HttpRequest, *roles: Role) -> Identity:
-        """Who asks. Raises NotIdentified, NotPermitted, TooManyAttempts."""
+        """Who asks. Raises NotIdentified, NotPermitted, TooManyAttempts, Crowded."""
         headers = self.authenticator.read(http.headers.raw)
         identity = await self.authenticator.identify(headers, http.client.host if http.client else "")
+        enter(http.scope, identity.name)
         if identity.method in AMBIENT and http.method not in ("GET", "HEAD"):
             check_same_origin(http)
         identity.require(*(roles or (Role.USER,)))

@@ -39,7 +39,10 @@ def app_of(running: Running, office: Office, more: Sequence[BaseRoute] = ()) -> 
     if (bypass := running.bypass) is not None:
         metrics.bypass.set_function(lambda: bypass.seen)
     routes = [*metric_routes(office, metrics, running.pool.up), *review_routes(office, running.reviews), *more]
-    return application(office, routes, hosts=hosts(running.config), concurrent=running.config.concurrent)
+    config = running.config
+    return application(
+        office, routes, hosts=hosts(config), concurrent=config.concurrent, each=config.concurrent_each
+    )
 
 
 async def serve(running: Running, app: Guard, ready: Callable[[str], None]) -> None:
