@@ -12,9 +12,8 @@ import pytest
 
 from so8t.commands.backup import backup
 from so8t.core import sealing, signing
-from so8t.core.errors import ConfigValueInvalid, UsageError
+from so8t.core.errors import BackupKeyWrong, BackupUnwritable, ConfigValueInvalid, UsageError
 from so8t.core.ledger import Ledger
-from so8t.operate.backup.errors import BackupKeyWrong, BackupUnwritable
 
 Run = Callable[..., Any]
 

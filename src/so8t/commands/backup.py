@@ -12,10 +12,9 @@ from typing import Any
 
 from so8t.core.bundle import newest_bundle
 from so8t.core.config import load_config
-from so8t.core.errors import UsageError
+from so8t.core.errors import BackupUnwritable, UsageError
 from so8t.core.progress import Progress
 from so8t.operate.backup.create import Backup
-from so8t.operate.backup.errors import BackupUnwritable
 from so8t.operate.backup.locks import (
     Lock,
     Opener,

@@ -92,6 +92,14 @@ class TermsNotAccepted(UsageError):
     next_en = "read them, and if you agree set accept_terms = true under [base] in so8t.toml"
 
 
+class AlreadyThere(UsageError):
+    """What is never overwritten: a backup, neither when made nor when restored."""
+
+    code = "U20"
+    ja, en = "そこにはもう何かがあります", "something is there already"
+    next_ja, next_en = "別の名前を指定してください", "choose another name"
+
+
 class DataError(So8tError):
     code, exit_code = "D00", 3
     ja, en = "データに問題があります", "bad data"
@@ -134,6 +142,23 @@ class LevelUnknown(DataError):
     code = "D06"
     ja, en = "知らない区分です", "unknown level"
     next_ja, next_en = "方針ファイルの区分名を使ってください", "use a level named in the policy"
+
+
+class BackupBroken(DataError):
+    """A backup file that is damaged, cut, reordered, or was made by somebody who wanted it to do harm."""
+
+    code = "D20"
+    ja, en = "控えが壊れているか、書き換えられています", "the backup is damaged or was changed"
+    next_ja, next_en = "使わずに、別の控えで確かめてください", "do not use it; check another backup"
+
+
+class BackupKeyWrong(DataError):
+    """Nothing is said about which part of a key or passphrase is wrong."""
+
+    code = "D21"
+    ja, en = "この控えは、その鍵または合言葉では開きません", "this key or passphrase does not open the backup"
+    next_ja = "控えを作ったときの鍵(--private-key)か合言葉(--passphrase-file)を渡してください"
+    next_en = "pass the key (--private-key) or passphrase (--passphrase-file) it was made for"
 
 
 class RunError(So8tError):
@@ -196,6 +221,15 @@ class DeviceLost(ResourceError):
     ja, en = "GPU が応答しません", "the GPU does not answer"
     next_ja = "so8t doctor でドライバを確かめ、機械を再起動し、同じコマンドで続きから再開してください"
     next_en = "check the driver with so8t doctor, restart the machine, and start the same command again"
+
+
+class BackupUnwritable(ResourceError):
+    """The system refused a file or folder of a backup, other than for want of room."""
+
+    code = "S20"
+    ja, en = "控えか、その置き場を読み書きできません", "the backup or its place cannot be read or written"
+    next_ja = "権限を確かめ、サーバーと同じ利用者で動かしてください"
+    next_en = "check the permissions, and run as the server's own user"
 
 
 class ModelError(So8tError):

@@ -32,9 +32,7 @@ class _Run:
         return cls(terms[order], owners[order], weights[order])
 
     def joined(self, later: _Run) -> _Run:
-        pairs = zip(
-            (self.terms, self.owners, self.weights), (later.terms, later.owners, later.weights), strict=True
-        )
+        pairs = zip((self.terms, self.owners, self.weights), (later.terms, later.owners, later.weights), strict=True)
         terms, owners, weights = (np.concatenate(pair) for pair in pairs)
         return _Run.sorted(terms, owners, weights)
 

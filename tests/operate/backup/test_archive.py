@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from so8t.core.errors import SourceUnreadable
+from so8t.core.errors import BackupBroken, SourceUnreadable
 from so8t.operate.backup import archive
-from so8t.operate.backup.errors import BackupBroken
 
 PLACE = Path("a.so8t")
 LIMIT = 1 << 20

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from so8t.core.errors import ConfigValueInvalid
-from so8t.operate.backup.errors import AlreadyThere, BackupBroken
+from so8t.core.errors import AlreadyThere, BackupBroken, ConfigValueInvalid
 from so8t.operate.backup.locks import (
     SCRYPT_LOG_N,
     Passphrase,

@@ -16,14 +16,21 @@ import pytest
 
 from so8t.core import sealing, signing
 from so8t.core.bundle import open_bundle
-from so8t.core.errors import BundleBroken, DiskFull, LedgerBroken, SourceMissing
+from so8t.core.errors import (
+    AlreadyThere,
+    BackupBroken,
+    BackupKeyWrong,
+    BundleBroken,
+    DiskFull,
+    LedgerBroken,
+    SourceMissing,
+)
 from so8t.core.files import hash_folder
 from so8t.core.ledger import Ledger
 from so8t.core.ledger_read import LedgerReader
 from so8t.core.progress import Progress
 from so8t.operate.backup import archive
 from so8t.operate.backup import restore as restoring
-from so8t.operate.backup.errors import AlreadyThere, BackupBroken, BackupKeyWrong
 from so8t.operate.backup.locks import Passphrase, PrivateKey
 from so8t.operate.backup.restore import restore, verify
 from so8t.operate.backup.sealed import SealedReader, SealedWriter

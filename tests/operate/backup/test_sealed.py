@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from so8t.core.errors import BackupBroken, BackupKeyWrong
 from so8t.operate.backup import sealed
-from so8t.operate.backup.errors import BackupBroken, BackupKeyWrong
 from so8t.operate.backup.locks import Lock, Opener, Passphrase, PrivateKey
 from so8t.operate.backup.sealed import CHUNK, MAC, MAGIC, TAG, SealedReader, SealedWriter
 

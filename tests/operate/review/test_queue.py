@@ -22,6 +22,7 @@ from so8t.decide.policy_sections import FourEyes, ReviewPolicy
 from so8t.judge.precedent import Case, PrecedentStore
 from so8t.operate.gateway import Gateway
 from so8t.operate.identity.identity import Identity, Role
+from so8t.operate.review import queue as queue_module
 from so8t.operate.review.case import Status
 from so8t.operate.review.queue import ReviewQueue
 
@@ -320,5 +321,29 @@ def test_what_is_written_while_the_queue_reads_is_not_lost(tmp_path: Path) -> No
         desk.reader.entries = meanwhile  # type: ignore[method-assign, assignment]
         assert [c.seq for c in await fresh.cases()] == [first]
         assert [c.seq for c in await fresh.cases()] == [late[0], first]
+
+    run(tmp_path, story)
+
+
+def test_closed_cases_are_kept_up_to_a_number_and_the_rest_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_module, "KEPT", 1)
+    monkeypatch.setattr(queue_module, "PAGE", 2)
+
+    async def story(desk: Desk) -> None:
+        waiting = await handed(desk)
+        closed = []
+        for number in range(4):
+            seq = await handed(desk, dataclasses.replace(ASKED, id=f"q-{number}"))
+            closed.append(await desk.queue.decide(seq, REVIEWER, DENY, "なし"))
+        for queue in (desk.queue, desk.other()):
+            kept = {c.seq for c in await queue.cases()}
+            assert {waiting, closed[-1].seq} <= kept and closed[0].seq not in kept and len(kept) <= 3
+        assert await desk.queue.case(closed[0].seq) == closed[0]
+        assert await desk.queue.taught_by(desk.queue.precedent_id(closed[0])) == closed[0]
+        assert await desk.queue.taught_by("review-00000000-7") is None
+        with pytest.raises(RecordInvalid):
+            await desk.queue.case(closed[0].closed_seq or 0)
 
     run(tmp_path, story)

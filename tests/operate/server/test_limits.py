@@ -183,6 +183,28 @@ def test_too_many_at_once(server: Server, monkeypatch: pytest.MonkeyPatch) -> No
     assert answer.status_code == 503 and "1 at once" in answer.text
 
 
+def test_one_name_cannot_hold_every_place(server: Server) -> None:
+    """64 places, so 32 for one name: bodies that never end keep them."""
+    host, port = server.address.removeprefix("http://").split(":")
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {server.keys['user']}\r\n"
+        "Content-Length: 1000\r\n\r\n{"
+    )
+    with contextlib.ExitStack() as stack:
+        for _ in range(32):
+            held = stack.enter_context(socket.create_connection((host, int(port)), timeout=10))
+            held.sendall(head.encode())
+        end = time.monotonic() + 10
+        while (answer := post(server, json.dumps(CHAT))).status_code == 200 and time.monotonic() < end:
+            time.sleep(0.05)
+        assert answer.status_code == 429 and answer.json()["error"]["code"] == "H09"
+        assert post(server, json.dumps(CHAT), server.headers("reviewer")).status_code != 429
+    end = time.monotonic() + 10
+    while post(server, json.dumps(CHAT)).status_code == 429 and time.monotonic() < end:
+        time.sleep(0.05)
+    still_well(server)
+
+
 def test_a_ledger_that_fails_answers_nothing(server: Server) -> None:
     server.gateway.ledger.close()
     for stream in (False, True):

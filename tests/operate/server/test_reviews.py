@@ -9,6 +9,8 @@ import httpx
 import pytest
 from office_server import ANSWER, Server
 
+from so8t.operate.server import reviews
+
 ASKED = "人に聞くべき契約の件です。"
 
 
@@ -23,6 +25,17 @@ def seq(server: Server) -> int:
     told = call(server, "user", "POST", "/v1/chat/completions", body).json()["so8t"]
     assert told["decision"] == "ESCALATE"
     return int(told["ledger"]["seq"])
+
+
+def test_ones_own_requests_come_in_pages(server: Server, seq: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reviews, "PAGE", 1)
+    body = {"model": "so8t", "messages": [{"role": "user", "content": ASKED}]}
+    later = call(server, "user", "POST", "/v1/chat/completions", body).json()["so8t"]["ledger"]["seq"]
+    first = call(server, "user", "GET", "/so8t/v1/requests").json()
+    assert [one["seq"] for one in first["requests"]] == [later] and first["more"] is True
+    second = call(server, "user", "GET", f"/so8t/v1/requests?before={later}").json()
+    assert [one["seq"] for one in second["requests"]] == [seq] and second["more"] is False
+    assert call(server, "user", "GET", "/so8t/v1/requests?before=x").status_code == 400
 
 
 def test_from_request_to_answer(server: Server, seq: int) -> None:

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from so8t.core.bundle_listing import is_safe
-from so8t.core.errors import SourceUnreadable
-from so8t.operate.backup.errors import BackupBroken
+from so8t.core.errors import BackupBroken, SourceUnreadable
 
 BLOCK = tarfile.BLOCKSIZE
 PIECE = 1 << 20

@@ -16,7 +16,7 @@ from typing import Any
 
 from so8t.core import signing
 from so8t.core.bundle import open_bundle
-from so8t.core.errors import DiskFull
+from so8t.core.errors import AlreadyThere, DiskFull
 from so8t.core.files import is_disk_full, writing
 from so8t.core.ledger_format import utc
 from so8t.core.progress import Progress, Task
@@ -31,7 +31,6 @@ from so8t.operate.backup.contents import (
     ledger_path,
     still_parts,
 )
-from so8t.operate.backup.errors import AlreadyThere
 from so8t.operate.backup.locks import Lock
 from so8t.operate.backup.sealed import SealedWriter
 from so8t.operate.backup.snapshot import LedgerCopy, copy_accounts, copy_ledger

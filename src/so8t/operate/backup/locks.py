@@ -21,9 +21,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from so8t.core.errors import ConfigValueInvalid
+from so8t.core.errors import AlreadyThere, BackupBroken, BackupKeyWrong, ConfigValueInvalid
 from so8t.core.files import sync_folder, write_text
-from so8t.operate.backup.errors import AlreadyThere, BackupBroken, BackupKeyWrong
 
 SCRYPT_LOG_N, SCRYPT_R, SCRYPT_P = 17, 8, 1  # RFC 7914: 128 MiB for each guess
 MAX_LOG_N = 18  # what a file may demand of us: 256 MiB

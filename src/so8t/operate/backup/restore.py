@@ -20,14 +20,13 @@ from typing import Any
 from so8t.core import signing
 from so8t.core.bundle import LISTING, SIGNATURE, payload_digest
 from so8t.core.bundle_listing import MAX_LISTING_BYTES, parse_listing, parse_object, read_bounded
-from so8t.core.errors import BundleBroken, DiskFull, LedgerBroken
+from so8t.core.errors import AlreadyThere, BackupBroken, BundleBroken, DiskFull, LedgerBroken
 from so8t.core.files import is_disk_full, sync_folder
 from so8t.core.ledger_report import Report
 from so8t.core.ledger_verify import verify as verify_ledger
 from so8t.core.progress import Progress
 from so8t.operate.backup import archive
 from so8t.operate.backup.contents import ACCOUNTS, ANCHOR, BUNDLE, LEDGER, LEDGER_PUBLIC, MANIFEST
-from so8t.operate.backup.errors import AlreadyThere, BackupBroken
 from so8t.operate.backup.locks import Opener
 from so8t.operate.backup.sealed import SealedReader
 from so8t.operate.backup.snapshot import check_accounts

@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from so8t.core.errors import BackupBroken, BackupKeyWrong
 from so8t.core.types import canonical_json
-from so8t.operate.backup.errors import BackupBroken, BackupKeyWrong
 from so8t.operate.backup.locks import Lock, Opener
 
 MAGIC = b"so8t backup 1\n"

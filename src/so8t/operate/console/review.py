@@ -120,13 +120,11 @@ async def _votes(reviews: ReviewQueue, case: ReviewCase) -> list[tuple[Any, Mapp
 async def _precedents(visit: Visit, query: str) -> list[Precedent]:
     """What the precedent judge would be reminded of now. What people decided here is shown only to whom it concerns."""
     near = visit.running.gateway.judge.precedents.nearest(query, NEAREST)
-    reviews = visit.running.reviews
-    cases = {reviews.precedent_id(case): case for case in await reviews.cases()}
     found = []
     for past, likeness in near:
         if likeness < LEAST_LIKENESS:
             continue
-        here = cases.get(past.id)
+        here = await visit.running.reviews.taught_by(past.id)
         # One of another ledger, that came with the bundle, is nobody's here.
         open_to_all = not past.id.startswith(REVIEWED)
         text = past.query if open_to_all or (here is not None and _concerns(visit, here)) else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from so8t.operate.review.case import ReviewCase, Status, after, opened
 
 MAX_COMMENT, MAX_ANSWER = 2000, 20_000
 PAGE = 1000
+KEPT = 20_000  # closed cases in memory; older ones are read from the ledger when somebody asks for them
 SWEEP_SECONDS = 30.0
 
 
@@ -39,12 +41,14 @@ class ReviewQueue:
     _cases: dict[int, ReviewCase] = field(default_factory=dict, repr=False)
     _read: int = 0
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
-    _answering: dict[int, asyncio.Lock] = field(default_factory=dict, repr=False)
+    _answering: weakref.WeakValueDictionary[int, asyncio.Lock] = field(
+        default_factory=weakref.WeakValueDictionary, repr=False
+    )
 
     # -- reading ------------------------------------------------------------------------------------------------
 
     async def cases(self) -> list[ReviewCase]:
-        """All of them, the newest first."""
+        """All open ones and the last KEPT closed ones, the newest first."""
         async with self._lock:
             await self._refresh()
         return sorted(self._cases.values(), key=lambda case: -case.seq)
@@ -55,13 +59,16 @@ class ReviewQueue:
         return sorted(found, key=lambda case: case.deadline)
 
     async def asked_by(self, asker: str) -> list[ReviewCase]:
+        """The newest first, of those that cases() has."""
         return [c for c in await self.cases() if c.asker == asker]
 
     async def case(self, seq: int) -> ReviewCase:
         """Raises RecordInvalid for what was never handed over."""
         async with self._lock:
             await self._refresh()
-            return self._known(seq)
+            if seq in self._cases:
+                return self._cases[seq]
+        return await asyncio.to_thread(self._reread, seq)
 
     async def texts(self, seq: int) -> dict[str, str]:
         """query, history, reply of an entry; those erased are absent."""
@@ -167,7 +174,8 @@ class ReviewQueue:
             stored = await asyncio.to_thread(self.reader.entry, vote.seq)
             if stored is not None and "answer" in stored.content:
                 raise RecordInvalid(where=f"seq {vote.seq}", detail="the text was erased")
-        async with self._answering.setdefault(case.seq, asyncio.Lock()):
+        answering = self._answering.setdefault(case.seq, asyncio.Lock())
+        async with answering:
             fresh = await self.case(case.seq)
             if fresh.answer_seq is None:
                 return await self._answer(fresh, case.closed_seq)
@@ -204,7 +212,12 @@ class ReviewQueue:
 
     def precedent_id(self, case: ReviewCase) -> str:
         """Numbers alone repeat from one ledger to the next, and a bundle brings the precedents of others."""
-        return f"review-{self.gateway.ledger.head.ledger_id[:8]}-{case.seq}"
+        return f"{self._ours()}{case.seq}"
+
+    async def taught_by(self, precedent: str) -> ReviewCase | None:
+        """The case that became this precedent; None where it is of another ledger or nobody's decision."""
+        number = precedent.removeprefix(self._ours())
+        return await self.case(int(number)) if number != precedent and number.isdecimal() else None
 
     def may_read(self, case: ReviewCase, reviewer: Identity) -> None:
         """A case's text is for who may decide it, or has decided. Raises NotPermitted, ReviewClosed."""
@@ -215,10 +228,25 @@ class ReviewQueue:
 
     # -- inside -------------------------------------------------------------------------------------------------
 
+    def _ours(self) -> str:
+        return f"review-{self.gateway.ledger.head.ledger_id[:8]}-"
+
     def _known(self, seq: int) -> ReviewCase:
+        """One that may still be decided, or was lately."""
         if seq not in self._cases:
             raise RecordInvalid(where=f"seq {seq}", detail="no such case")
         return self._cases[seq]
+
+    def _reread(self, seq: int) -> ReviewCase:
+        """A case that is not kept, from its entries. Raises RecordInvalid."""
+        entry = self.reader.entry(seq)
+        if entry is None or entry.kind != "decision" or entry.decision != Decision.ESCALATE.value:
+            raise RecordInvalid(where=f"seq {seq}", detail="no such case")
+        case = opened(entry)
+        for later in self._all(seq, kinds=("review",), request_id=entry.request_id):
+            if later.data.get("case") == seq:
+                case = after(case, later)
+        return case
 
     def _objection(self, case: ReviewCase, reviewer: Identity) -> Exception | None:
         """Why this person may not decide this case now, or None."""
@@ -257,6 +285,7 @@ class ReviewQueue:
                 if case.closed is None and changed.closed is not None:
                     closed.append(changed)
         self._read = max(self._read, top)  # all up to there has been seen, also what was no concern of ours
+        self._forget()
         for case in closed if self.learn else ():
             if self.learn and (precedent := await self.precedent(case)) is not None:
                 self.learn(precedent)
@@ -267,13 +296,21 @@ class ReviewQueue:
         top = newest[0].seq if newest else 0
         if top <= self._read:
             return top, []
-        handed = self._all(kinds=("decision",), decision=Decision.ESCALATE.value, before=top + 1)
-        reviews = self._all(kinds=("review",), before=top + 1)
+        handed = self._all(self._read, kinds=("decision",), decision=Decision.ESCALATE.value, before=top + 1)
+        reviews = self._all(self._read, kinds=("review",), before=top + 1)
         return top, sorted([*handed, *reviews], key=lambda entry: entry.seq)
 
-    def _all(self, **filters: Any) -> list[Stored]:
+    def _forget(self) -> None:
+        """Keep the newest closed cases; the counting is not done for every entry."""
+        if len(self._cases) <= KEPT + PAGE:
+            return
+        closed = [seq for seq, case in self._cases.items() if case.closed is not None]
+        for seq in closed[: max(0, len(closed) - KEPT)]:
+            del self._cases[seq]
+
+    def _all(self, start: int, **filters: Any) -> list[Stored]:
         found: list[Stored] = []
-        while page := self.reader.entries(after=found[-1].seq if found else self._read, limit=PAGE, **filters):
+        while page := self.reader.entries(after=found[-1].seq if found else start, limit=PAGE, **filters):
             found += page
             if len(page) < PAGE:
                 break

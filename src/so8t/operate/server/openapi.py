@@ -125,13 +125,15 @@ def _ollama() -> Schema:
 
 
 def _own() -> Schema:
-    seq = [{"name": "seq", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}}]
+    number = {"type": "integer", "minimum": 1}
+    seq = [{"name": "seq", "in": "path", "required": True, "schema": number}]
+    before = [{"name": "before", "in": "query", "required": False, "schema": number}]
     decide = _object(
         {"decision": {"enum": ["ALLOW", "DENY"]}, "comment": STRING, "answer": STRING}, required=("decision",)
     )
     plain = {"application/json": {"type": "object"}}
     return {
-        f"{BASE}/requests": {"get": _operation(plain)},
+        f"{BASE}/requests": {"get": _operation(plain), "parameters": before},
         f"{BASE}/requests/{{seq}}": {"get": _operation(plain), "parameters": seq},
         f"{BASE}/reviews": {"get": _operation(plain)},
         f"{BASE}/reviews/{{seq}}": {"get": _operation(plain), "post": _operation(plain, decide), "parameters": seq},

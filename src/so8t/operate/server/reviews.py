@@ -1,6 +1,6 @@
 """Our own interface beside the two borrowed ones: what was handed over, for those who asked and those who decide.
 
-GET  /so8t/v1/requests              one's own handed-over requests and their state
+GET  /so8t/v1/requests              one's own handed-over requests and their state, the newest PAGE; ?before=SEQ goes on
 GET  /so8t/v1/requests/{seq}        one of them; once it is allowed, with its answer
 GET  /so8t/v1/reviews               what waits for this reviewer
 GET  /so8t/v1/reviews/{seq}         one of them with its text
@@ -28,6 +28,7 @@ from so8t.operate.server.office import Office
 
 BASE = "/so8t/v1"
 MAX_DIGITS = 18  # a ledger number has no more
+PAGE = 100
 
 
 def routes(office: Office, queue: ReviewQueue) -> list[Route]:
@@ -49,7 +50,10 @@ class Reviews:
 
     async def own(self, http: HttpRequest) -> Response:
         identity = await self.office.identity(http)
-        return _json({"requests": [self._state(case) for case in await self.queue.asked_by(identity.name)]})
+        before = http.query_params.get("before")
+        last = 10**MAX_DIGITS if before is None else _number(before, "before")
+        own = [case for case in await self.queue.asked_by(identity.name) if case.seq < last]
+        return _json({"requests": [self._state(case) for case in own[:PAGE]], "more": len(own) > PAGE})
 
     async def own_one(self, http: HttpRequest) -> Response:
         identity = await self.office.identity(http)
@@ -100,9 +104,12 @@ class Reviews:
 
 def _seq(http: HttpRequest) -> int:
     """The number in the path. Raises RecordInvalid."""
-    text = http.path_params["seq"]
+    return _number(http.path_params["seq"], "seq")
+
+
+def _number(text: str, where: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > MAX_DIGITS:
-        raise RecordInvalid(where="seq", detail="a ledger number expected")
+        raise RecordInvalid(where=where, detail="a ledger number expected")
     return int(text)
 
 

@@ -40,9 +40,7 @@ def app_of(running: Running, office: Office, more: Sequence[BaseRoute] = ()) -> 
         metrics.bypass.set_function(lambda: bypass.seen)
     routes = [*metric_routes(office, metrics, running.pool.up), *review_routes(office, running.reviews), *more]
     config = running.config
-    return application(
-        office, routes, hosts=hosts(config), concurrent=config.concurrent, each=config.concurrent_each
-    )
+    return application(office, routes, hosts=hosts(config), concurrent=config.concurrent, each=config.concurrent_each)
 
 
 async def serve(running: Running, app: Guard, ready: Callable[[str], None]) -> None:
