@@ -2,9 +2,11 @@
 
 So8tError
 |- UsageError            2   ConfigKeyUnknown ConfigValueInvalid ConfigUnreadable ProfileUnknown TermsNotAccepted
+                             AlreadyThere
 |- DataError             3   SourceMissing SourceEmpty SourceUnreadable RecordInvalid ValidationFailed LevelUnknown
+                             BackupBroken BackupKeyWrong
 |- RunError              4   ConfigChanged RunBusy StageMissing StageBroken NotComparable
-|- ResourceError         5   DiskFull MemoryShort DeviceLost
+|- ResourceError         5   DiskFull MemoryShort DeviceLost BackupUnwritable
 |- ModelError            6   TargetMissing BaseUnusable TrainingDiverged CheckpointBroken
 |- ProofError            7   BurnInFailed GgufInvalid ParityFailed TemplateUnusable
 |- BundleError           8   BundleBroken SignatureInvalid BundleUnproven
