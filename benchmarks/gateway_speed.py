@@ -135,7 +135,8 @@ def ours(bundle: Path, address: str, folder: Path) -> Iterator[Any]:
     key = asyncio.run(user(folder))
     port, config = free_port(), folder / "so8t.toml"
     config.write_text(
-        f'profile = "micro"\n[serve.upstream]\nkind = "openai"\naddresses = ["{address}"]\nmodel = "dummy"\n'
+        'profile = "micro"\n[serve]\nconcurrent_each = 100\n'
+        f'[serve.upstream]\nkind = "openai"\naddresses = ["{address}"]\nmodel = "dummy"\n'
         f'[serve.identity]\nusers = "{folder}/users.db"\nrequests_per_minute = 100000000\n'
         f'[serve.ledger]\npath = "{folder}/ledger.db"\nkey = "{folder}/ledger.key"\ntext_key = "{folder}/text.key"\n',
         encoding="utf-8",

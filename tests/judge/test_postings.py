@@ -31,6 +31,6 @@ def test_runs_stay_few() -> None:
     postings = Postings([])
     for number in range(3000):
         postings.add({f"t{number % 50}": 1.0, "all": 0.5})
-    lengths = [len(run.terms) for run in postings._runs]
+    lengths = [len(run.owners) for run in postings._runs]
     assert all(longer >= RATIO * shorter for longer, shorter in pairwise(lengths))
     assert len(lengths) <= 6 and postings.products({"all": 2.0}).tolist() == [1.0] * 3000

@@ -20,28 +20,33 @@ RATIO = 4
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Postings sorted by term: `terms`, `owners` (documents) and `weights`, all [postings]."""
+    """Postings sorted by term: those of term t lie at offsets[t] : offsets[t + 1] of `owners` (documents) and
+    `weights`, both [postings]. Terms past the last offset have none."""
 
-    terms: NDArray[np.int64]
+    offsets: NDArray[np.int64]
     owners: NDArray[np.int64]
     weights: NDArray[np.float64]
 
     @classmethod
     def sorted(cls, terms: NDArray[np.int64], owners: NDArray[np.int64], weights: NDArray[np.float64]) -> _Run:
         order = np.argsort(terms, kind="stable")
-        return cls(terms[order], owners[order], weights[order])
+        offsets = np.concatenate(([0], np.cumsum(np.bincount(terms))))
+        return cls(offsets, owners[order], weights[order])
 
     def joined(self, later: _Run) -> _Run:
-        pairs = zip((self.terms, self.owners, self.weights), (later.terms, later.owners, later.weights), strict=True)
-        terms, owners, weights = (np.concatenate(pair) for pair in pairs)
-        return _Run.sorted(terms, owners, weights)
+        terms = [np.repeat(np.arange(len(r.offsets) - 1), np.diff(r.offsets)) for r in (self, later)]
+        owners, weights = (self.owners, later.owners), (self.weights, later.weights)
+        return _Run.sorted(np.concatenate(terms), np.concatenate(owners), np.concatenate(weights))
 
     def products(self, terms: NDArray[np.int64], weights: NDArray[np.float64], size: int) -> NDArray[np.float64]:
         """[size] scalar product of a query (its terms and their weights, [terms]) with each document."""
-        starts = np.searchsorted(self.terms, terms, "left")
-        ends = np.searchsorted(self.terms, terms, "right")
+        here = terms < len(self.offsets) - 1
+        terms = terms[here]
+        starts, ends = self.offsets[terms], self.offsets[terms + 1]
         slices = [slice(a, b) for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
-        found = np.concatenate([self.weights[s] for s in slices]) * np.repeat(weights, ends - starts)
+        if not slices:
+            return np.zeros(size)
+        found = np.concatenate([self.weights[s] for s in slices]) * np.repeat(weights[here], ends - starts)
         return np.bincount(np.concatenate([self.owners[s] for s in slices]), found, minlength=size)
 
 
@@ -61,17 +66,18 @@ class Postings:
         if len(self._gathered) == FEW:
             self._runs.append(self._run(self._gathered, self._size - FEW))
             self._gathered = []
-            while len(self._runs) > 1 and len(self._runs[-2].terms) < RATIO * len(self._runs[-1].terms):
+            while len(self._runs) > 1 and len(self._runs[-2].owners) < RATIO * len(self._runs[-1].owners):
                 later = self._runs.pop()
                 self._runs.append(self._runs.pop().joined(later))
 
     def products(self, query: Vector) -> NDArray[np.float64]:
         """[documents] scalar product of the query with each."""
-        known = [(self._numbers[term], weight) for term, weight in query.items() if term in self._numbers]
+        numbers = self._numbers
+        known = [(number, weight) for term, weight in query.items() if (number := numbers.get(term)) is not None]
         terms = np.array([number for number, _ in known], np.int64)
         weights = np.array([weight for _, weight in known], np.float64)
-        products: NDArray[np.float64] = np.zeros(self._size)
-        for run in self._runs if known else ():
+        products = self._runs[0].products(terms, weights, self._size)
+        for run in self._runs[1:]:
             products += run.products(terms, weights, self._size)
         for number, vector in enumerate(self._gathered, self._size - len(self._gathered)):
             products[number] = sum(weight * vector[term] for term, weight in query.items() if term in vector)

@@ -69,9 +69,10 @@ class PrecedentStore:
             self._postings.add(self._vector(_grams(case.query)))
 
     def _vector(self, counts: Mapping[str, int]) -> dict[str, float]:
-        values = {g: math.sqrt(n) * self._idf.get(g, self._rare) for g, n in counts.items()}
-        norm = math.sqrt(sum(v * v for v in values.values())) or 1.0
-        return {g: v / norm for g, v in values.items()}
+        rarities = np.array([self._idf.get(g, self._rare) for g in counts], np.float64)
+        values = np.sqrt(np.array(list(counts.values()), np.float64)) * rarities
+        norm = math.sqrt(values @ values) or 1.0
+        return dict(zip(counts, (values / norm).tolist(), strict=True))
 
     def nearest(self, query: str, count: int | None = None) -> list[tuple[Case, float]]:
         """The NEIGHBOURS (or `count`) most similar cases with their cosine similarity, best first."""
@@ -79,8 +80,8 @@ class PrecedentStore:
         wanted = min(count or NEIGHBOURS, len(products))
         if not wanted:
             return []
-        least = np.partition(products, -wanted)[-wanted]
-        near = [(n, float(products[n])) for n in np.flatnonzero(products >= max(least, LEAST)).tolist()]
+        least = max(np.partition(products, -wanted)[-wanted], LEAST)
+        near = [(n, float(products[n])) for n in np.flatnonzero(products >= least).tolist()]
         best = sorted(near, key=lambda item: (-item[1], item[0]))[:wanted]
         return [(self.cases[number], score) for number, score in best]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -177,10 +178,44 @@ def test_what_is_not_there(server: Server) -> None:
         assert client.get(f"{server.address}/healthz").text == "ok\n"
 
 
-def test_too_many_at_once(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard.Guard, "_refusal", lambda self, scope: guard.Busy(detail="1 at once"))
-    answer = post(server, json.dumps(CHAT))
-    assert answer.status_code == 503 and "1 at once" in answer.text
+def test_too_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One place: a second request waits for it, one that waits too long, or would be one too many to wait, goes."""
+    monkeypatch.setattr(guard, "WAIT_SECONDS", 0.3)
+
+    async def story() -> None:
+        inside, leave = asyncio.Event(), asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            inside.set()
+            await leave.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        guarded = guard.Guard(app, ["a"], 1)
+
+        async def ask() -> int:
+            found: list[int] = []
+
+            async def send(message: Any) -> None:
+                if message["type"] == "http.response.start":
+                    found.append(message["status"])
+
+            scope = {"type": "http", "method": "GET", "path": "/v1/models", "headers": [(b"host", b"a")]}
+            await guarded(scope, lambda: None, send)  # type: ignore[arg-type, return-value]
+            return found[0]
+
+        first = asyncio.create_task(ask())
+        await inside.wait()
+        late = asyncio.create_task(ask())
+        await asyncio.sleep(0.05)
+        assert await ask() == 503  # one waits already
+        assert await late == 503  # nobody left in time
+        second = asyncio.create_task(ask())
+        await asyncio.sleep(0.05)
+        leave.set()
+        assert (await first, await second) == (200, 200)
+
+    asyncio.run(story())
 
 
 def test_one_name_cannot_hold_every_place(server: Server) -> None:

@@ -18,6 +18,7 @@ from so8t.operate.server.errors import Busy, HostUnknown, error_response
 from so8t.operate.server.places import Place, give
 
 SEND_SECONDS = 60.0  # a reader that takes nothing for so long has gone
+WAIT_SECONDS = 2.0  # for a place; as many as there are places may wait
 UNGUARDED = frozenset({"/healthz"})  # asked by load balancers under any name
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -36,33 +37,47 @@ class Guard:
         self._app, self._hosts, self._concurrent = app, frozenset(h.lower() for h in hosts), concurrent
         self._each = each or max(1, concurrent // 2)
         self._taken: Counter[str] = Counter()
-        self.at_work = 0
+        self._places, self._waiting = asyncio.Semaphore(concurrent), 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        refusal = self._refusal(scope)
+        if scope["path"] in UNGUARDED:
+            await self._app(scope, receive, _with_headers(send))
+            return
+        refusal = self._stranger(scope)
+        if refusal is None and not await self._entered():
+            refusal = Busy(detail=f"{self._concurrent} at once")
         if refusal is not None:
             await error_response(Request(scope), refusal)(scope, receive, _with_headers(send))
             return
-        self.at_work += 1
         place = Place(self._taken, self._each)
         give(scope, place)
         try:
             await self._app(scope, receive, _with_headers(send))
         finally:
-            self.at_work -= 1
+            self._places.release()
             place.leave()
 
-    def _refusal(self, scope: Scope) -> Exception | None:
-        if scope["path"] in UNGUARDED:
-            return None
+    async def _entered(self) -> bool:
+        """Whether there was a place, or one became free in time: a client asks again before our own end of its last
+        request is through."""
+        if self._waiting >= self._concurrent:
+            return False
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                return await self._places.acquire()
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting -= 1
+
+    def _stranger(self, scope: Scope) -> HostUnknown | None:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         if len(hosts) != 1 or hostname(hosts[0]) not in self._hosts:
             return HostUnknown(detail=hosts[0][:80].decode("latin-1") if hosts else "")
-        if self.at_work >= self._concurrent:
-            return Busy(detail=f"{self._concurrent} at once")
         return None
 
 
