@@ -48,6 +48,8 @@ PASS_SPLIT: Mapping[str, Split] = {
     "estate": Split.TRAIN,
     "short": Split.TRAIN,
     "shift": Split.TRAIN,
+    "tower": Split.TRAIN,
+    "market": Split.TRAIN,
     "visitors": Split.VALIDATION,
     "inbox": Split.CALIBRATION,
     "field": Split.TEST,
