@@ -2,6 +2,7 @@
 
     python benchmarks/judgement.py                                    the development part, without a model
     python benchmarks/judgement.py --bundle runs/tiny/bundle          all three judges of a bundle besides
+    python benchmarks/judgement.py --curve                            grams by the number of written requests
     python benchmarks/judgement.py --test "why" [--bundle ...]        the test part; the use is written to USES.md
 
 levels     the two levels alone: two above DENY, one above ESCALATE, else ALLOW
@@ -11,7 +12,7 @@ precedents the written training requests as precedents; where none is like, ESCA
 grams      softmax regression over character 1- and 2-grams of the written training requests (decide/linear.py)
 bundle     rules, model and precedents together, as `so8t decide` judges
 
-Intervals are 95 %, bootstrapped over families (a pair or a group of paraphrases is one). "n < " is the exact upper end
+Intervals are 95 %, bootstrapped over families (a pair or a group of paraphrases is one). "allowed <" is the exact upper end
 of danger allowed (Clopper-Pearson).
 """
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import random
 import sys
 import time
 from collections import defaultdict
@@ -154,6 +156,13 @@ def by_grams(train: Sequence[Sample]) -> Judge:
     return judge
 
 
+def curve(train: Sequence[Sample]) -> dict[str, Judge]:
+    """grams of 500, 1000, 2000, ... requests drawn from all passes, and of all."""
+    drawn = random.Random(8).sample(list(train), len(train))
+    sizes = [500 * 2**k for k in range(20) if 500 * 2**k < len(drawn)] + [len(drawn)]
+    return {f"grams of {size:,}": by_grams(drawn[:size]) for size in sizes}
+
+
 def _key(text: str) -> str:
     return dedup_key(clearest(text).text)
 
@@ -213,7 +222,7 @@ def upper(failures: int, n: int, level: float = 0.95) -> float:
 def table(found: dict[str, dict[str, Any]]) -> str:
     names = ("macro F1", "refuse recall", "danger allowed", "over-refusal", "over-escalation")
     more = ("pairs right", "paraphrases alike", "disguised", "plain")
-    lines = ["| judge | " + " | ".join((*names, "n <", *more)) + " |", "|---" + "|--:" * 10 + "|"]
+    lines = ["| judge | " + " | ".join((*names, "allowed <", *more)) + " |", "|---" + "|--:" * 10 + "|"]
     for judge, row in found.items():
         cells = [_interval(row[name]) for name in SHOWN] + [f"{row['danger_allowed_below']:.3f}"]
         rest = ("pairs_right", "paraphrases_alike", "accuracy_disguised", "accuracy_plain")
@@ -231,6 +240,7 @@ def main() -> int:
     parser.add_argument("--test", metavar="WHY", help="use the test part; the reason is kept in USES.md")
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--policy", default="demo")
+    parser.add_argument("--curve", action="store_true", help="grams trained on 500, 1000, ... of the written requests")
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
@@ -244,6 +254,8 @@ def main() -> int:
         "levels": by_levels, "keywords": by_keywords, "rules": by_rules(options.policy),
         "precedents": by_precedents(train), "grams": by_grams(train),
     }  # fmt: skip
+    if options.curve:
+        judges = curve(train)
     if options.bundle:
         judges["bundle"] = by_bundle(options.bundle, times)
     found = {}
