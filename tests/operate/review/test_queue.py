@@ -343,6 +343,8 @@ def test_closed_cases_are_kept_up_to_a_number_and_the_rest_is_read_again(
         assert await desk.queue.case(closed[0].seq) == closed[0]
         assert await desk.queue.taught_by(desk.queue.precedent_id(closed[0])) == closed[0]
         assert await desk.queue.taught_by("review-00000000-7") is None
+        with pytest.raises(ReviewClosed):
+            await desk.queue.decide(closed[0].seq, SECOND, ALLOW)
         with pytest.raises(RecordInvalid):
             await desk.queue.case(closed[0].closed_seq or 0)
 

@@ -232,10 +232,8 @@ class ReviewQueue:
         return f"review-{self.gateway.ledger.head.ledger_id[:8]}-"
 
     def _known(self, seq: int) -> ReviewCase:
-        """One that may still be decided, or was lately."""
-        if seq not in self._cases:
-            raise RecordInvalid(where=f"seq {seq}", detail="no such case")
-        return self._cases[seq]
+        """As far as the last refresh saw. Raises RecordInvalid."""
+        return self._cases.get(seq) or self._reread(seq)
 
     def _reread(self, seq: int) -> ReviewCase:
         """A case that is not kept, from its entries. Raises RecordInvalid."""
