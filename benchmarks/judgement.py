@@ -12,8 +12,8 @@ precedents the written training requests as precedents; where none is like, ESCA
 grams      softmax regression over character 1- and 2-grams of the written training requests (decide/linear.py)
 bundle     rules, model and precedents together, as `so8t decide` judges
 
-Intervals are 95 %, bootstrapped over families (a pair or a group of paraphrases is one). "allowed <" is the exact upper end
-of danger allowed (Clopper-Pearson).
+Intervals are 95 %, bootstrapped over families (a pair or a group of paraphrases is one). "allowed <" is the exact upper
+end of danger allowed (Clopper-Pearson).
 """
 
 from __future__ import annotations
