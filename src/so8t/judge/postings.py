@@ -47,7 +47,9 @@ class _Run:
         if not slices:
             return np.zeros(size)
         found = np.concatenate([self.weights[s] for s in slices]) * np.repeat(weights[here], ends - starts)
-        return np.bincount(np.concatenate([self.owners[s] for s in slices]), found, minlength=size)
+        owners = np.concatenate([self.owners[s] for s in slices])
+        products: NDArray[np.float64] = np.bincount(owners, found, minlength=size).astype(np.float64, copy=False)
+        return products
 
 
 class Postings:

@@ -14,7 +14,7 @@ from collections.abc import Collection
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from so8t.operate.server.errors import Busy, HostUnknown, error_response
+from so8t.operate.server.errors import Busy, HostUnknown, HttpError, error_response
 from so8t.operate.server.places import Place, give
 
 SEND_SECONDS = 60.0  # a reader that takes nothing for so long has gone
@@ -46,7 +46,7 @@ class Guard:
         if scope["path"] in UNGUARDED:
             await self._app(scope, receive, _with_headers(send))
             return
-        refusal = self._stranger(scope)
+        refusal: HttpError | None = self._stranger(scope)
         if refusal is None and not await self._entered():
             refusal = Busy(detail=f"{self._concurrent} at once")
         if refusal is not None:
