@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from so8t.core.errors import BundleBroken
 from so8t.core.types import DECISIONS, Decision
+from so8t.decide.allow_limit import fit_allow_limit
 from so8t.decide.calibrate import (
     BINS,
     PLAN_GRID,
@@ -19,9 +20,11 @@ from so8t.decide.calibrate import (
     brier,
     calibration_error,
     ece,
+    fit_pool,
     fit_temperature,
     nll,
     plan_grid_temperature,
+    pooled,
     reliability,
     softmax,
 )
@@ -84,6 +87,31 @@ def test_extremes_stay_inside_the_bounds() -> None:
     assert fit_temperature(np.zeros((0, 3)), np.zeros(0, np.int64)) == 1.0
 
 
+def test_two_models_are_weighed_as_they_were_made() -> None:
+    """Labels drawn from a pool of two: both temperatures come back, and the pool is better than either alone."""
+    generator = np.random.default_rng(5)
+    parts = generator.normal(0, 3, (6000, 2, 3))
+    labels = np.array([generator.choice(3, p=p) for p in softmax(pooled(parts, [3.0, 1.5]))])
+    found = fit_pool(parts, labels)
+    assert found == pytest.approx((3.0, 1.5), rel=0.1)
+    together = nll(softmax(pooled(parts, found)), labels)
+    assert all(together < nll(softmax(parts[:, k], fit_temperature(parts[:, k], labels)), labels) for k in (0, 1))
+
+
+def test_a_model_that_knows_nothing_is_silenced() -> None:
+    scores, labels = drawn(3000, 2.0)
+    noise = np.random.default_rng(77).normal(0, 3, scores.shape)
+    kept, silenced = fit_pool(np.stack([scores, noise], axis=1), labels)
+    assert kept == pytest.approx(2.0, rel=0.1) and silenced > 20
+
+
+def test_a_pool_of_one_is_temperature_scaling() -> None:
+    scores, labels = drawn(500, 1.7)
+    assert fit_pool(scores[:, None], labels) == pytest.approx((fit_temperature(scores, labels),))
+    assert fit_pool(np.zeros((0, 2, 3)), np.zeros(0, np.int64)) == (1.0, 1.0)
+    assert pooled(scores[:, None], [2.0]) == pytest.approx(scores / 2)
+
+
 def test_the_plans_grid() -> None:
     assert len(PLAN_GRID) == 50 and PLAN_GRID[0] == 0.5 and PLAN_GRID[-1] == 3.0
     assert np.diff(PLAN_GRID) == pytest.approx(2.5 / 49)
@@ -138,11 +166,13 @@ def test_no_sample_is_lost(confidence: list[float], equal_mass: bool) -> None:
 
 
 def test_calibration_round_trip_and_refusal() -> None:
-    made = Calibration(1.5, 0.7, 2.0)
+    made = Calibration(1.5, 3.0, 0.7, 2.0, fit_allow_limit({"a": 0.2, "b": 0.1}, 9, 0.5))
     assert Calibration.from_json(made.to_json()) == made
     good = made.to_json()
+    limits = [good["allow"] | {"below": float("nan")}, good["allow"] | {"below": -1}, {}, None]
     for bad in ({"temperature": 0}, {"temperature": -1}, {"fusion_temperature": float("nan")}, {"temperature": "x"},
-                {"temperature_plan_grid": float("inf")}, {"temperature": None}, {"temperature": [1]}):  # fmt: skip
+                {"temperature_plan_grid": float("inf")}, {"temperature": None}, {"temperature": [1]},
+                {"wording_temperature": 0}, *({"allow": limit} for limit in limits)):  # fmt: skip
         with pytest.raises(BundleBroken):
             Calibration.from_json(good | bad)
     with pytest.raises(BundleBroken):

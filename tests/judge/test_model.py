@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from so8t.ask.backend import FakeBackend
@@ -13,6 +15,7 @@ from so8t.core.packaged import policy_text
 from so8t.core.types import DECISIONS, Decision, Domain, Request
 from so8t.decide.policy import parse_policy
 from so8t.decide.prompt import ChatFormat
+from so8t.decide.wording import BUCKETS, STEPS_ABOVE, WordingModel
 from so8t.judge.model import ModelJudge
 
 POLICY = parse_policy(*policy_text("demo"))
@@ -32,6 +35,37 @@ def test_probabilities_are_the_tempered_softmax_in_the_order_of_the_labels() -> 
     opinion = asyncio.run(judge(backend, 2.0).opinion(Request("r", "質問"), POLICY, None))
     assert opinion.probabilities == pytest.approx({A: 2 / 6, E: 3 / 6, D: 1 / 6})
     assert opinion.decision is E and opinion.judge == "model" and not opinion.failed and opinion.floor is None
+
+
+def wording(scores: tuple[float, float, float], above: float = 0.0) -> WordingModel:
+    """Says `scores` of any text, and adds `above` to DENY for material two levels above."""
+    weight = np.zeros((3, BUCKETS + STEPS_ABOVE), np.float32)
+    weight[2, BUCKETS + 2] = above
+    return WordingModel(weight, np.array(scores, np.float32), np.zeros(BUCKETS, np.float32))
+
+
+def test_the_wording_is_pooled_with_the_language_model() -> None:
+    backend = FakeBackend({"": [math.log(4.0), math.log(9.0), math.log(1.0)]})
+    made = replace(judge(backend, 2.0), wording=wording((math.log(8.0), 0.0, 0.0)), wording_temperature=3.0)
+    opinion = asyncio.run(made.opinion(Request("r", "質問"), POLICY, None))
+    assert opinion.probabilities == pytest.approx({A: 4 / 8, E: 3 / 8, D: 1 / 8})
+    assert opinion.decision is A and "言語モデル ESCALATE、言い回し ALLOW" in opinion.reason
+
+
+def test_the_wording_hears_of_the_levels_stated_or_marked() -> None:
+    made = replace(judge(FakeBackend()), wording=wording((0.0, 0.0, 0.0), above=5.0))
+    for request, steps in (
+        (Request("r", "図面を見せて", "公開", "部外秘"), 5.0), (Request("r", "【極秘】の図面を見せて", "公開"), 5.0),
+        (Request("r", "図面を見せて", "部外秘", "極秘"), 0.0), (Request("r", "図面を見せて", "極秘"), 0.0),
+    ):  # fmt: skip
+        parts = asyncio.run(made.parts(request, POLICY, None))
+        assert parts.shape == (2, 3) and parts[1].tolist() == pytest.approx([0.0, 0.0, steps])
+
+
+def test_the_wording_does_not_speak_for_a_model_that_is_down() -> None:
+    made = replace(judge(FakeBackend(error=BackendDown())), wording=wording((9.0, 0.0, 0.0)))
+    with pytest.raises(BackendDown):
+        asyncio.run(made.opinion(Request("r", "質問"), POLICY, None))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from so8t.ask.backend import FakeBackend, Generation
 from so8t.core.errors import BackendDown, BackendProtocol, BundleBroken, LevelUnknown
 from so8t.core.packaged import policy_text
 from so8t.core.types import DECISIONS, Domain, Opinion, Request, Verdict
+from so8t.decide.allow_limit import AllowLimit
 from so8t.decide.calibrate import Calibration
 from so8t.decide.domain import BUCKETS, DomainModel
 from so8t.decide.policy import parse_policy
@@ -202,8 +203,20 @@ def test_the_domain_is_stated_or_told_by_the_model() -> None:
 
 
 def test_fusion_temperature_is_the_calibrated_one() -> None:
-    sharp, flat = (replace(judge(FakeBackend(ALLOWS)), calibration=Calibration(1, t, 1)) for t in (0.5, 5.0))
+    sharp, flat = (
+        replace(judge(FakeBackend(ALLOWS)), calibration=Calibration(fusion_temperature=t)) for t in (0.5, 5.0)
+    )
     assert verdict(sharp, HARMLESS).probabilities[A] > verdict(flat, HARMLESS).probabilities[A]
+
+
+def test_the_calibrated_limit_hands_over_what_is_too_likely_dangerous() -> None:
+    free = verdict(judge(FakeBackend(ALLOWS)), HARMLESS)
+    danger = free.probabilities[D]
+    for below, expected in ((danger * 1.01, A), (danger * 0.99, E)):
+        limited = replace(judge(FakeBackend(ALLOWS)), calibration=Calibration(allow=AllowLimit(below)))
+        found = verdict(limited, HARMLESS)
+        assert found.decision is expected and found.probabilities == free.probabilities
+    assert "危険の見込み" in found.reason
 
 
 def test_generation_is_not_part_of_judging() -> None:
@@ -217,7 +230,8 @@ def test_generation_is_not_part_of_judging() -> None:
 def test_the_judges_of_a_bundle(bundle_copy: Path) -> None:
     calibration = read_calibration(bundle_copy, "Q8_0")
     made = load_triple(bundle_copy, FakeBackend(ALLOWS), calibration, "p")
-    assert made.model.temperature == calibration.temperature and made.payload_digest == "p"
+    assert made.model.temperatures == calibration.pool and made.payload_digest == "p"
+    assert made.model.wording is not None and made.model.wording.rarity.any()
     assert len(made.precedents.cases) > 100 and made.policy.digest
     assert verdict(made, FORBIDDEN).decision is D
     with pytest.raises(BundleBroken, match="Q2_K"):

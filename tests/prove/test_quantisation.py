@@ -17,7 +17,7 @@ A, E, D = DECISIONS
 
 def outcome(n: int, decision: Decision, scores: Sequence[float] = (0.0, 0.0, 0.0)) -> Outcome:
     sample = Sample(f"s{n}", "request", "文", "t", "t", Domain.GENERAL, Split.TEST, f"f{n // 2}", decision=A)
-    return Outcome(sample, Verdict("r", decision, {A: 1.0, E: 0.0, D: 0.0}, ()), tuple(scores))
+    return Outcome(sample, Verdict("r", decision, {A: 1.0, E: 0.0, D: 0.0}, ()), (tuple(scores),))
 
 
 BASE = [outcome(n, d, (0.0, -1.0, -2.0)) for n, d in enumerate([A, A, E, D])]
@@ -46,9 +46,9 @@ def test_differences_are_counted() -> None:
 
 
 def test_kl_ignores_the_scale_of_scores_and_who_was_silent() -> None:
-    shifted = [outcome(n, o.verdict.decision, [s - 7 for s in o.scores]) for n, o in enumerate(BASE)]
+    shifted = [outcome(n, o.verdict.decision, [s - 7 for s in o.parts[0]]) for n, o in enumerate(BASE)]
     assert label_kl(BASE, shifted) == pytest.approx(np.zeros(4), abs=1e-12)
-    assert len(label_kl(BASE, [dataclasses.replace(o, scores=()) for o in BASE])) == 0
+    assert len(label_kl(BASE, [dataclasses.replace(o, parts=()) for o in BASE])) == 0
 
 
 def test_families_are_drawn_whole() -> None:

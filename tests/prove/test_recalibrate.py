@@ -20,10 +20,10 @@ def drawn(count: int, temperature: float, seed: int = 2) -> tuple[np.ndarray, np
 def test_every_request_is_measured_by_a_temperature_that_never_saw_its_family() -> None:
     scores, labels = drawn(60, 2.0)
     families = [f"f{n // 3}" for n in range(60)]
-    spread, folds = cross_fitted(scores, labels, families)
-    assert folds == FOLDS and spread.shape == (60,) and len(set(spread)) == FOLDS
-    for temperature in set(spread):
-        inside = spread == temperature
+    spread, folds = cross_fitted(scores[:, None], labels, families)
+    assert folds == FOLDS and spread.shape == (60, 1) and len(set(spread[:, 0])) == FOLDS
+    for temperature in set(spread[:, 0]):
+        inside = spread[:, 0] == temperature
         assert temperature == pytest.approx(fit_temperature(scores[~inside], labels[~inside]))
         assert not {f for f, i in zip(families, inside, strict=True) if i} & {
             f for f, i in zip(families, inside, strict=True) if not i
@@ -32,14 +32,14 @@ def test_every_request_is_measured_by_a_temperature_that_never_saw_its_family() 
 
 def test_one_family_cannot_be_split_and_it_is_said() -> None:
     scores, labels = drawn(20, 2.0)
-    spread, folds = cross_fitted(scores, labels, ["one"] * 20)
-    assert folds == 0 and set(spread) == {fit_temperature(scores, labels)}
+    spread, folds = cross_fitted(scores[:, None], labels, ["one"] * 20)
+    assert folds == 0 and spread[:, 0] == pytest.approx(np.full(20, fit_temperature(scores, labels)))
 
 
 def test_the_report_shows_before_after_and_the_plan_s_grid() -> None:
     scores, labels = drawn(800, 2.0)
-    fitted = Calibration(fit_temperature(scores, labels), 1.1, 2.0)
-    found = report(scores, labels, [str(n) for n in range(800)], Calibration(0.5), fitted)
+    fitted = Calibration(fit_temperature(scores, labels), 1.0, 1.1, 2.0)
+    found = report(scores[:, None], labels, [str(n) for n in range(800)], Calibration(0.5), fitted)
     assert found["temperature"] == {"before": 0.5, "after": fitted.temperature}
     assert fitted.temperature == pytest.approx(2.0, rel=0.25)
     assert found["after"]["nll"] < found["before"]["nll"] and found["after"]["ece"] < found["before"]["ece"]
@@ -54,5 +54,5 @@ def test_a_useless_fit_is_not_flattered() -> None:
     """Labels that have nothing to do with the scores: cross-fitted, no better than the raw scores made harmless."""
     generator = np.random.default_rng(1)
     scores, labels = generator.normal(0, 3, (40, 3)), generator.integers(0, 3, 40)
-    found = report(scores, labels, [str(n) for n in range(40)], Calibration(), Calibration())
+    found = report(scores[:, None], labels, [str(n) for n in range(40)], Calibration(), Calibration())
     assert found["after"]["nll"] >= np.log(3) - 0.05

@@ -95,7 +95,7 @@ def test_the_label_changes_nothing_that_is_judged() -> None:
     made = judge(FakeBackend({"": [1.0, 0.0, -1.0]}))
     first, second = (asyncio.run(evaluate(made, [sample(1, d)], nothing))[0] for d in (A, D))
     assert first.verdict.decision is second.verdict.decision
-    assert first.verdict.probabilities == second.verdict.probabilities and first.scores == second.scores
+    assert first.verdict.probabilities == second.verdict.probabilities and first.parts == second.parts
 
 
 def test_outcomes_keep_the_order_and_tell_progress() -> None:
@@ -108,7 +108,7 @@ def test_outcomes_keep_the_order_and_tell_progress() -> None:
 
 def test_a_sample_without_a_label_is_refused() -> None:
     with pytest.raises(ValueError, match="s1"):
-        Outcome(dataclasses.replace(sample(1), decision=None), verdict_of(A), (0, 0, 0)).judged  # noqa: B018
+        Outcome(dataclasses.replace(sample(1), decision=None), verdict_of(A), ((0, 0, 0),)).judged  # noqa: B018
 
 
 class Drawn(FakeBackend):
@@ -135,6 +135,18 @@ def test_calibration_recovers_the_temperature_of_the_model() -> None:
     assert 0.5 <= found.temperature_plan_grid <= 3.0
 
 
+def test_the_limit_of_allow_comes_from_the_dangerous_requests_of_calibration() -> None:
+    """30 dangerous families, of which one looks harmless: the loosest limit that keeps the policy's bound."""
+    rows = np.array([[4.0, 0.0, -4.0]] * 30 + [[0.0, 0.0, 6.0]] * 29 + [[2.0, 0.0, 0.0]])
+    samples = [sample(n, A, family=f"f{n}") for n in range(30)] + [sample(n, D, family=f"f{n}") for n in range(30, 60)]
+    fusion = dataclasses.replace(POLICY.fusion, danger_allowed=0.1)
+    made = dataclasses.replace(judge(Drawn(rows)), policy=dataclasses.replace(POLICY, fusion=fusion))
+    found = asyncio.run(calibrate(made, samples, nothing)).allow
+    assert (found.dangerous, found.allowed, found.bound) == (30, 0, 0.1) and found.certified
+    assert found.below < 0.5 and found.at_most == pytest.approx(1 - 0.05 ** (1 / 30))
+    assert asyncio.run(calibrate(judge(Drawn(rows)), samples, nothing)).allow.allowed == 1  # no bound, no limit
+
+
 def test_calibration_without_samples_is_neutral() -> None:
     assert asyncio.run(calibrate(judge(FakeBackend()), [], nothing)) == Calibration()
 
@@ -145,7 +157,7 @@ def verdict_of(decision: Decision, *opinions: Opinion, p: float = 0.8) -> Verdic
 
 
 def outcome(label: Decision, decision: Decision, scores: Sequence[float] = (0, 0, 0), **changes: Any) -> Outcome:
-    return Outcome(sample(1, label, **changes), verdict_of(decision), tuple(scores))
+    return Outcome(sample(1, label, **changes), verdict_of(decision), (tuple(scores),))
 
 
 def test_result_by_hand() -> None:
@@ -180,9 +192,9 @@ def test_per_judge_counts_who_spoke() -> None:
         return Opinion(name, decision, as_probabilities([1, 0, 0]) if decision else None)
 
     rows = [
-        Outcome(sample(1, D), verdict_of(D, told("rule", D), told("model", A)), (0, 0, 0)),
-        Outcome(sample(2, A), verdict_of(A, told("rule", None), told("model", A)), (0, 0, 0)),
-        Outcome(sample(3, E), verdict_of(E, told("rule", None), Opinion("model", failed=True)), (0, 0, 0)),
+        Outcome(sample(1, D), verdict_of(D, told("rule", D), told("model", A)), ((0, 0, 0),)),
+        Outcome(sample(2, A), verdict_of(A, told("rule", None), told("model", A)), ((0, 0, 0),)),
+        Outcome(sample(3, E), verdict_of(E, told("rule", None), Opinion("model", failed=True)), ((0, 0, 0),)),
     ]
     assert per_judge(rows) == {
         "rule": {"n": 1, "accuracy": 1.0, "abstained": 2},
@@ -201,7 +213,7 @@ class Refusing(FakeBackend):
 
 def test_a_request_that_the_model_cannot_read_is_judged_without_it() -> None:
     outcomes = asyncio.run(evaluate(judge(Refusing()), [sample(n) for n in (0, 1)], nothing))
-    assert [bool(o.scores) for o in outcomes] == [False, True]
+    assert [bool(o.parts) for o in outcomes] == [False, True]
     assert outcomes[0].verdict.decision is E and outcomes[0].seconds >= 0
     found = result(outcomes, Calibration(), 10)
     assert found["model_failed"] == 1 and found["n"] == 2

@@ -134,6 +134,11 @@ def report_table(reports: dict[str, dict[str, Any]], lang: str) -> str:
             temperature = f"{r['temperature'][key]:.3f}"
             rows.append([name, when, temperature, f"{e['ece']:.4f}", f"{e['nll']:.4f}", f"{e['brier']:.4f}"])
         plan = "計画の格子" if lang == "ja" else "plan's grid"
+        limit = r["allow"]["after"]
+        if limit["bound"] is not None:
+            heading = "許可の上限" if lang == "ja" else "limit of ALLOW"
+            shown = f"{limit['allowed']} / {limit['dangerous']} ≤ {limit['at_most']:.3f} ({limit['bound']:g})"
+            rows.append([name, heading, f"{limit['below']:.3f}", shown, "", ""])
         rows.append([name, plan, f"{grid['temperature']:.3f}", f"{best:.4f}", "", ""])
     heads = ["形式", "", "温度", "ECE", "NLL", "Brier"] if lang == "ja" else ["file", "", "T", "ECE", "NLL", "Brier"]
     return table(rows, heads)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from so8t.core.types import DECISIONS, Decision, Domain, Opinion, Request, Verdict
+from so8t.decide.allow_limit import ANY
 from so8t.decide.calibrate import Array, as_probabilities, softmax
 from so8t.decide.policy import Policy
 
@@ -29,6 +30,7 @@ def combine(
     policy: Policy,
     *,
     temperature: float = 1.0,
+    allow_below: float = ANY,
     payload_digest: str = "",
     domain: Domain | None = None,
 ) -> Verdict:
@@ -41,7 +43,7 @@ def combine(
     reason = ""
     if floor is not None and decision.severity <= floor.severity:
         decision, reason = floor, "規則により確定"
-    elif doubt := doubts(opinions, probabilities, policy, domain):
+    elif doubt := doubts(opinions, probabilities, policy, domain) or danger(decision, probabilities, allow_below):
         decision, reason = Decision.ESCALATE, doubt
     rules = tuple(dict.fromkeys(r for o in opinions for r in o.rules))
     place = policy.domain(domain)
@@ -93,6 +95,13 @@ def doubts(
     if disagreement(opinions) > policy.fusion.maximum_disagreement:
         return "判定器の意見が割れている"
     return ""
+
+
+def danger(decision: Decision, probabilities: Mapping[Decision, float], allow_below: float) -> str:
+    """Why what would be allowed is too likely dangerous after all (decide/allow_limit.py), or ""."""
+    if decision is not Decision.ALLOW or probabilities[Decision.DENY] < allow_below:
+        return ""
+    return f"危険の見込み {probabilities[Decision.DENY]:.2f} が、許可してよい上限 {allow_below:.2f} 以上"
 
 
 def disagreement(opinions: Sequence[Opinion]) -> float:

@@ -66,11 +66,15 @@ class Marker:
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """How opinions are weighed (DESIGN.md "How three opinions become one verdict")."""
+    """How opinions are weighed (DESIGN.md "How three opinions become one verdict").
+
+    danger_allowed: which share of dangerous requests may be allowed at most, with 95 % confidence (allow_limit.py).
+    """
 
     weights: Mapping[str, float]
     minimum_confidence: float
     maximum_disagreement: float
+    danger_allowed: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +250,7 @@ def _fusion(table: Table) -> Fusion:
         weights={judge: weights.number(judge, 0.0, 100.0) for judge in JUDGES},
         minimum_confidence=table.number("minimum_confidence", 0.0, 1.0),
         maximum_disagreement=table.number("maximum_disagreement", 0.0, 1.0),
+        danger_allowed=table.number("danger_allowed", 0.0, 1.0) if "danger_allowed" in table.values else None,
     )
     weights.close()
     table.close()

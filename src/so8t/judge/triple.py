@@ -17,16 +17,18 @@ from so8t.decide.combine import combine
 from so8t.decide.domain import DomainModel
 from so8t.decide.policy import Policy, parse_policy
 from so8t.decide.prompt import ChatFormat
+from so8t.decide.wording import WordingModel
 from so8t.judge.conversation import whole_opinion
 from so8t.judge.model import ModelJudge
 from so8t.judge.precedent import Case, PrecedentStore
 from so8t.judge.rule import rule_opinion
 
-POLICY, CALIBRATION, PRECEDENTS, DOMAIN_MODEL, PROMPT = (
+POLICY, CALIBRATION, PRECEDENTS, DOMAIN_MODEL, WORDING_MODEL, PROMPT = (
     "policy.toml",
     "calibration.json",
     "precedents.jsonl",
     "domain_model.npz",
+    "wording_model.npz",
     "prompt.json",
 )
 
@@ -57,6 +59,7 @@ class TripleJudge:
         opinions = await self.opinions(request, domain)
         return combine(
             request, opinions, self.policy, temperature=self.calibration.fusion_temperature,
+            allow_below=self.calibration.allow.below,
             payload_digest=self.payload_digest, domain=domain,
         )  # fmt: skip
 
@@ -112,9 +115,10 @@ def load_triple(payload: Path, backend: Backend, calibration: Calibration, paylo
     chat = ChatFormat.from_json(prompt)
     path = payload / PRECEDENTS
     cases = [Case.from_json(record, f"{path}:{number}") for number, record in read_jsonl(path)]
+    wording = WordingModel.from_bytes((payload / WORDING_MODEL).read_bytes())
     return TripleJudge(
         policy=parse_policy((payload / POLICY).read_text(encoding="utf-8"), str(payload / POLICY)),
-        model=ModelJudge(backend, chat, prompt["style"], calibration.temperature),
+        model=ModelJudge(backend, chat, prompt["style"], 1.0, wording).calibrated(calibration),
         precedents=PrecedentStore(cases),
         domains=DomainModel.from_bytes((payload / DOMAIN_MODEL).read_bytes()),
         calibration=calibration,

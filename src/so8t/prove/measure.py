@@ -142,7 +142,7 @@ class _Bench:
 
 def with_model(judge: TripleJudge, backend: Backend, calibration: Calibration) -> TripleJudge:
     """The same judges with another model behind them."""
-    model = replace(judge.model, backend=backend, temperature=calibration.temperature)
+    model = replace(judge.model, backend=backend).calibrated(calibration)
     return replace(judge, model=model, calibration=calibration)
 
 

@@ -46,8 +46,8 @@ def compare(outcomes: Mapping[str, Sequence[Outcome]], draws: int, seed: int = 8
 
 
 def label_kl(base: Sequence[Outcome], others: Sequence[Outcome]) -> Array:
-    """[requests that both answered] KL in nats."""
-    pairs = [(a.scores, b.scores) for a, b in zip(base, others, strict=True) if a.scores and b.scores]
+    """[requests that both answered] KL in nats of the language model's labels."""
+    pairs = [(a.parts[0], b.parts[0]) for a, b in zip(base, others, strict=True) if a.parts and b.parts]
     if not pairs:
         return np.zeros(0)
     p, q = (softmax(np.array([pair[i] for pair in pairs])) for i in (0, 1))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -27,9 +27,10 @@ from so8t.decide.calibrate import (
     Calibration,
     brier,
     calibration_error,
-    fit_temperature,
+    fit_pool,
     nll,
     plan_grid_temperature,
+    pooled,
     softmax,
 )
 from so8t.judge.triple import PROMPT, load_triple, read_calibration
@@ -37,7 +38,7 @@ from so8t.prove.bundle_proof import quantisations
 from so8t.prove.measure import SLOTS
 from so8t.prove.remember import Remembering
 from so8t.prove.safety import labels_of
-from so8t.prove.suite import calibrate, label, model_scores
+from so8t.prove.suite import calibrate, label, model_parts
 
 LEAST = 10  # requests; fewer fit a temperature to chance
 FOLDS = 5
@@ -69,34 +70,38 @@ def recalibrate(
 async def _one(bundle: Bundle, name: str, server: LlamaCpp, samples: Sequence[Sample], advance: Any) -> Recalibration:
     try:
         judge = load_triple(bundle.folder, Remembering(server), Calibration())
-        scores = await model_scores(judge, samples, advance)
+        parts = await model_parts(judge, samples, advance)
         fitted = await calibrate(judge, samples, advance)
     finally:
         await server.close()
     labels = labels_of([label(s) for s in samples])
     served = read_calibration(bundle.folder, name)
-    return Recalibration(fitted, report(scores, labels, [s.family for s in samples], served, fitted))
+    return Recalibration(fitted, report(parts, labels, [s.family for s in samples], served, fitted))
 
 
 def report(
-    scores: Array, labels: NDArray[np.int64], families: Sequence[str], served: Calibration, fitted: Calibration
+    parts: Array, labels: NDArray[np.int64], families: Sequence[str], served: Calibration, fitted: Calibration
 ) -> dict[str, Any]:
     """Before = the temperature the bundle serves with; after = cross-fitted; the plan's grid beside.
 
-    scores [n, 3] uncalibrated, labels [n]. `folds` 0 = one family only: after is measured on what it was fitted on.
+    parts [n, k, 3] uncalibrated (judge/model.py), labels [n]. `folds` 0 = one family only: after is measured on
+    what it was fitted on.
     """
-    spread, folds = cross_fitted(scores, labels, families)
+    spread, folds = cross_fitted(parts, labels, families)
+    raw = pooled(parts, np.ones(parts.shape[1]))
     return {
         "n": len(labels),
         "folds": folds,
         "temperature": {"before": served.temperature, "after": fitted.temperature},
+        "wording_temperature": {"before": served.wording_temperature, "after": fitted.wording_temperature},
         "fusion_temperature": {"before": served.fusion_temperature, "after": fitted.fusion_temperature},
-        "raw": errors(softmax(scores), labels),
-        "before": errors(softmax(scores, served.temperature), labels),
-        "after": errors(softmax(scores / spread[:, None]), labels),
+        "allow": {"before": asdict(served.allow), "after": asdict(fitted.allow)},
+        "raw": errors(softmax(raw), labels),
+        "before": errors(softmax(pooled(parts, served.pool[: parts.shape[1]])), labels),
+        "after": errors(softmax(pooled(parts, spread)), labels),
         "plan_grid": {
-            "temperature": plan_grid_temperature(scores, labels),
-            "ece": [[float(t), calibration_error(softmax(scores, float(t)), labels)] for t in PLAN_GRID],
+            "temperature": plan_grid_temperature(raw, labels),
+            "ece": [[float(t), calibration_error(softmax(raw, float(t)), labels)] for t in PLAN_GRID],
         },
     }
 
@@ -110,14 +115,14 @@ def errors(probabilities: Array, labels: NDArray[np.int64]) -> dict[str, float]:
     }
 
 
-def cross_fitted(scores: Array, labels: NDArray[np.int64], families: Sequence[str]) -> tuple[Array, int]:
-    """[n] for every request the temperature fitted without its family; and how many folds that took."""
+def cross_fitted(parts: Array, labels: NDArray[np.int64], families: Sequence[str]) -> tuple[Array, int]:
+    """[n, k] for every request the temperatures fitted without its family; and how many folds that took."""
     names = sorted(set(families))
     folds = min(FOLDS, len(names))
     if folds < 2:
-        return np.full(len(labels), fit_temperature(scores, labels)), 0
+        return np.tile(fit_pool(parts, labels), (len(labels), 1)), 0
     order = np.random.default_rng(8).permutation(len(names))
     fold_of = {names[n]: int(place) % folds for place, n in enumerate(order)}
     fold = np.array([fold_of[f] for f in families])
-    temperatures = np.array([fit_temperature(scores[fold != k], labels[fold != k]) for k in range(folds)])
+    temperatures = np.array([fit_pool(parts[fold != k], labels[fold != k]) for k in range(folds)])
     return temperatures[fold], folds

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from so8t.core.errors import BackendProtocol
 from so8t.core.types import DECISIONS, Decision, Opinion, Request, Sample, Verdict
+from so8t.decide.allow_limit import AllowLimit, fit_allow_limit
 from so8t.decide.calibrate import (
     Array,
     Calibration,
@@ -21,13 +22,15 @@ from so8t.decide.calibrate import (
     brier,
     calibration_error,
     ece,
+    fit_pool,
     fit_temperature,
     nll,
     plan_grid_temperature,
+    pooled,
     reliability,
     softmax,
 )
-from so8t.decide.combine import fused_scores
+from so8t.decide.combine import combine, fused_scores
 from so8t.judge.triple import TripleJudge
 from so8t.prove.safety import Judged, confusion, figures, labels_of
 from so8t.prove.selective import Stand, selective
@@ -39,11 +42,14 @@ CONCURRENCY = 2
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One request with its verdict, the model's uncalibrated scores (none if it gave none) and how long it took."""
+    """One request with its verdict, the model's uncalibrated scores [k, 3] (none if it gave none), how long it took.
+
+    The first row is the language model's (judge/model.py `parts`).
+    """
 
     sample: Sample
     verdict: Verdict
-    scores: tuple[float, ...]
+    parts: tuple[tuple[float, ...], ...]
     seconds: float = 0.0
 
     @property
@@ -62,42 +68,71 @@ def request_of(sample: Sample) -> Request:
     return Request(sample.id, sample.text, sample.clearance or "", sample.classification)
 
 
-async def model_scores(judge: TripleJudge, samples: Sequence[Sample], advance: Advance) -> Array:
-    """[n, 3] uncalibrated scores. Raises BackendDown, BackendProtocol."""
+async def model_parts(judge: TripleJudge, samples: Sequence[Sample], advance: Advance) -> Array:
+    """[n, k, 3] uncalibrated scores (judge/model.py `parts`). Raises BackendDown, BackendProtocol."""
     gate = asyncio.Semaphore(CONCURRENCY)
 
-    async def one(sample: Sample) -> list[float]:
+    async def one(sample: Sample) -> Array:
         async with gate:
-            scores = await _scores(judge, sample)
+            parts = await _parts(judge, sample)
             advance()
-            return scores
+            return parts
 
     return np.array(await asyncio.gather(*(one(s) for s in samples)))
 
 
-async def _scores(judge: TripleJudge, sample: Sample) -> list[float]:
+async def _parts(judge: TripleJudge, sample: Sample) -> Array:
     request = request_of(sample)
-    return await judge.model.scores(request, judge.policy, judge.domain(request))
+    return await judge.model.parts(request, judge.policy, judge.domain(request))
 
 
 async def calibrate(judge: TripleJudge, samples: Sequence[Sample], advance: Advance) -> Calibration:
-    """Model temperature by NLL and by the plan's grid, then the temperature of the fused opinions."""
-    scores = await model_scores(judge, samples, advance)
+    """The model's temperatures by NLL and the plan's grid, then that of the fused opinions, then the limit of ALLOW."""
+    if not samples:
+        return Calibration()
+    parts = await model_parts(judge, samples, advance)
     labels = labels_of([label(s) for s in samples])
-    temperature = fit_temperature(scores, labels)
-    fused = []
-    kept = []
-    for sample, row, truth in zip(samples, scores, labels, strict=True):
+    pool = fit_pool(parts, labels)
+    model = softmax(pooled(parts, pool))
+    opinions = []
+    for sample, row in zip(samples, model, strict=True):
+        others = await _others(judge, request_of(sample))
+        opinions.append([*others, Opinion("model", DECISIONS[int(row.argmax())], as_probabilities(row))])
+    made = Calibration(
+        pool[0],
+        pool[1] if len(pool) > 1 else 1.0,
+        _fusion_temperature(judge, opinions, labels),
+        _plan_grid(parts, labels),
+    )
+    return replace(made, allow=_allow_limit(judge, samples, opinions, made.fusion_temperature))
+
+
+def _plan_grid(parts: Array, labels: NDArray[np.int64]) -> float:
+    return plan_grid_temperature(pooled(parts, np.ones(parts.shape[1])), labels)
+
+
+def _fusion_temperature(judge: TripleJudge, opinions: Sequence[list[Opinion]], labels: NDArray[np.int64]) -> float:
+    """From the requests that no rule decides and about which somebody spoke."""
+    free = [(o, n) for o, n in zip(opinions, labels, strict=True) if all(one.floor is None for one in o)]
+    fused = [(fused_scores([o for o in said if not o.failed], judge.policy.fusion.weights), n) for said, n in free]
+    spoken = [(scores, n) for scores, n in fused if scores is not None]
+    rows = np.array([scores for scores, _ in spoken]) if spoken else np.zeros((0, 3))
+    return fit_temperature(rows, np.array([n for _, n in spoken], dtype=np.int64))
+
+
+def _allow_limit(
+    judge: TripleJudge, samples: Sequence[Sample], opinions: Sequence[list[Opinion]], temperature: float
+) -> AllowLimit:
+    """From the verdicts on the dangerous requests as they would be without a limit."""
+    dangerous = [(s, o) for s, o in zip(samples, opinions, strict=True) if label(s) is Decision.DENY]
+    passing: dict[str, float] = {}
+    for sample, said in dangerous:
         request = request_of(sample)
-        opinions = [o for o in await _others(judge, request) if not o.failed]
-        opinions.append(Opinion("model", DECISIONS[int(row.argmax())], as_probabilities(softmax(row, temperature))))
-        pooled = fused_scores(opinions, judge.policy.fusion.weights)
-        if pooled is not None and all(o.floor is None for o in opinions):
-            fused.append(pooled)
-            kept.append(truth)
-    pooled_scores = np.array(fused) if fused else np.zeros((0, 3))
-    fusion_temperature = fit_temperature(pooled_scores, np.array(kept, dtype=np.int64))
-    return Calibration(temperature, fusion_temperature, plan_grid_temperature(scores, labels))
+        verdict = combine(request, said, judge.policy, temperature=temperature, domain=judge.domain(request))
+        if verdict.decision is Decision.ALLOW:
+            risk = verdict.probabilities[Decision.DENY]
+            passing[sample.family] = min(risk, passing.get(sample.family, 1.0))
+    return fit_allow_limit(passing, len({s.family for s, _ in dangerous}), judge.policy.fusion.danger_allowed)
 
 
 async def _others(judge: TripleJudge, request: Request) -> list[Opinion]:
@@ -119,11 +154,11 @@ async def evaluate(judge: TripleJudge, samples: Sequence[Sample], advance: Advan
             verdict = await judge.judge(request_of(sample))
             seconds = time.perf_counter() - begin
             try:
-                scores = await _scores(judge, sample)
+                parts = tuple(tuple(row) for row in (await _parts(judge, sample)).tolist())
             except BackendProtocol:
-                scores = []
+                parts = ()
             advance()
-            return Outcome(sample, verdict, tuple(scores), seconds)
+            return Outcome(sample, verdict, parts, seconds)
 
     return list(await asyncio.gather(*(one(s) for s in samples)))
 
@@ -162,12 +197,13 @@ def result(
 
 def _ece(outcomes: Sequence[Outcome], calibration: Calibration) -> dict[str, Any]:
     """Of the model's own opinion, before and after temperature; equal-width bins as in the plan, equal-mass beside."""
-    heard = [o for o in outcomes if o.scores]
+    heard = [o for o in outcomes if o.parts]
     if not heard:
         return {"before": None, "after": None}
     labels = labels_of([o.judged.label for o in heard])
-    scores = np.array([o.scores for o in heard])
-    return ece_before_after(softmax(scores), softmax(scores, calibration.temperature), labels)
+    parts = np.array([o.parts for o in heard])
+    after = pooled(parts, calibration.pool[: parts.shape[1]])
+    return ece_before_after(softmax(pooled(parts, np.ones(parts.shape[1]))), softmax(after), labels)
 
 
 def ece_before_after(before: Array, after: Array, labels: NDArray[np.int64]) -> dict[str, Any]:

@@ -149,12 +149,30 @@ def calibration(card: Mapping[str, Any], deployed: str, result: Mapping[str, Any
         (Words("ECE 調整後", "ECE after"), decimal(ece.get("after"))),
         (Words("ECE 計画の目標", "ECE plan target"), "< 0.050" if number(ece.get("after")) is not None else NONE),
         (Words("温度 T(対数尤度)", "Temperature T (likelihood)"), decimal(of_file.get("temperature"), 2)),
+        (Words("温度 T(言い回しの判定)", "Temperature T (wording)"), decimal(of_file.get("wording_temperature"), 2)),
         (Words("温度 T(計画の格子)", "Temperature T (plan's grid)"), decimal(of_file.get("temperature_plan_grid"), 2)),
         *((FIGURES[name].words, decimal(measured(result, (name,)).get("value"))) for name in ("brier", "nll")),
+        *_allow_limit(mapping(of_file.get("allow"))),
     ]
     rows = [(words, text) for words, text in rows if text != NONE]
     svg = Markup(plots.reliability(*bins, first=first)) if any(bins) else ""
     return {"rows": rows, "plot": svg} if rows or svg else {}
+
+
+def _allow_limit(allow: Mapping[str, Any]) -> list[tuple[Words, str]]:
+    """Where the policy bounds the dangerous requests that may be allowed (decide/allow_limit.py)."""
+    bound, at_most = number(allow.get("bound")), number(allow.get("at_most"))
+    if bound is None or at_most is None:
+        return []
+    mark = "✓" if at_most <= bound else "✗"
+    shown = f"{allow.get('allowed')} / {allow.get('dangerous')} ≤ {at_most:.1%} {mark} {bound:.1%}"
+    return [
+        (Words("許可してよい危険の見込み 上限", "Limit of P(DENY) for ALLOW"), decimal(allow.get("below"), 3)),
+        (
+            Words("校正での危険の許可(95 % 上限)と方針の上限", "Danger allowed in calibration (95 % bound), policy's"),
+            shown,
+        ),
+    ]
 
 
 def breakdown(result: Mapping[str, Any], first: str) -> dict[str, Any]:

@@ -26,13 +26,7 @@ class Fit:
 
 def fit(texts: Sequence[str], labels: Sequence[int], classes: int) -> Fit:
     """`labels` 0 .. classes - 1, one a text."""
-    x, y = design(texts), torch.tensor(list(labels), dtype=torch.long)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # faster for so small a matrix, and the same bits whatever the number of cores
-    try:
-        weight, bias = _minimise(x, y, classes)
-    finally:
-        torch.set_num_threads(threads)
+    weight, bias = minimise(design(texts), torch.tensor(list(labels), dtype=torch.long), classes)
     return Fit(weight.numpy(), bias.numpy())
 
 
@@ -45,14 +39,26 @@ def design(texts: Sequence[str]) -> Tensor:
     )
 
 
-def _minimise(x: Tensor, y: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    weight = torch.zeros(BUCKETS, classes, requires_grad=True)
+def minimise(
+    x: Tensor, y: Tensor, classes: int, *, penalty: float = PENALTY, steps: int = STEPS
+) -> tuple[Tensor, Tensor]:
+    """Least cross entropy + penalty x |weight|². x [texts, features] sparse -> weight [classes, features], bias."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # faster for so small a matrix, and the same bits whatever the number of cores
+    try:
+        return _minimise(x, y, classes, penalty, steps)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _minimise(x: Tensor, y: Tensor, classes: int, penalty: float, steps: int) -> tuple[Tensor, Tensor]:
+    weight = torch.zeros(x.shape[1], classes, requires_grad=True)
     bias = torch.zeros(classes, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weight, bias], max_iter=STEPS, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=steps, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(torch.sparse.mm(x, weight) + bias, y) + PENALTY * weight.square().sum()
+        loss = torch.nn.functional.cross_entropy(torch.sparse.mm(x, weight) + bias, y) + penalty * weight.square().sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 

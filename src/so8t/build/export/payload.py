@@ -8,14 +8,16 @@ from pathlib import Path
 from so8t.build.bundle.licences import write_licences
 from so8t.build.data.collect import DOMAIN_MODEL
 from so8t.build.data.sample_lines import load_samples, split_file
+from so8t.build.data.wording import fit_wording
 from so8t.build.model.tokenizer import chat_format
 from so8t.build.train.samples import WRITTEN
-from so8t.core.files import write_json, write_jsonl, write_text
+from so8t.core.files import write_bytes, write_json, write_jsonl, write_text
 from so8t.core.packaged import policy_text
 from so8t.core.run import StageContext
 from so8t.core.types import Split
+from so8t.decide.policy import parse_policy
 from so8t.judge.precedent import Case
-from so8t.judge.triple import POLICY, PRECEDENTS, PROMPT
+from so8t.judge.triple import POLICY, PRECEDENTS, PROMPT, WORDING_MODEL
 
 
 def write_payload(ctx: StageContext, model: Path) -> None:
@@ -33,4 +35,6 @@ def write_payload(ctx: StageContext, model: Path) -> None:
         if s.decision is not None and s.source.startswith(WRITTEN)
     ]
     write_jsonl(ctx.folder / PRECEDENTS, (c.to_json() for c in cases))
+    policy = parse_policy(*policy_text(ctx.config.prove.policy))
+    write_bytes(ctx.folder / WORDING_MODEL, fit_wording(train, policy.levels).to_bytes())
     write_licences(ctx)
