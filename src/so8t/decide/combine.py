@@ -116,6 +116,14 @@ def disagreement(opinions: Sequence[Opinion]) -> float:
     return max(distances, default=0.0)
 
 
+def apart(opinions: Sequence[Opinion]) -> bool | None:
+    """Whether two judges name different decisions; None where fewer than two speak freely, or a rule refuses."""
+    if any(o.floor is Decision.DENY for o in opinions):
+        return None
+    named = [o.decision for o in opinions if o.probabilities is not None and o.floor is None]
+    return len(set(named)) > 1 if len(named) > 1 else None
+
+
 def _spokesman(opinions: Sequence[Opinion], decision: Decision) -> str:
     """The reason of the most confident judge that agrees with the verdict."""
     agreeing = [o for o in opinions if o.decision == decision and o.probabilities is not None]

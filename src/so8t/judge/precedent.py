@@ -17,9 +17,11 @@ from so8t.core.types import DECISIONS, Decision, Opinion, Request
 from so8t.decide.views import clearest
 from so8t.judge.postings import Postings
 
-# Chosen by leaving one writing pass out at a time (benchmarks/precedents.py), never on calibration or test requests.
+# Chosen by leaving writing passes out (benchmarks/precedents.py), never on calibration or test requests: NEIGHBOURS and
+# SHARPNESS by what precedents say alone, ONE_VOTE and PRIOR by the likelihood together with the wording model.
 NEIGHBOURS = 9
 NEAREST = 0.05  # least cosine similarity of a case that counts as like
+ONE_VOTE = 0.15  # the similarity that weighs as one vote: half of all requests have no case as like as this
 SHARPNESS = 2.0
 LEAST = 1e-12  # of a product: below is nothing in common
 PRIOR = 0.3  # pseudo-votes of each decision: a case that is only just like another decides nothing
@@ -90,7 +92,7 @@ class PrecedentStore:
         near = [(case, s) for case, s in self.nearest(clearest(request.query).text) if s >= NEAREST]
         if not near:
             return Opinion("precedent", reason="似た先例なし", ms=(time.perf_counter() - begin) * 1000)
-        votes = {d: PRIOR + sum((s / NEAREST) ** SHARPNESS for c, s in near if c.decision == d) for d in DECISIONS}
+        votes = {d: PRIOR + sum((s / ONE_VOTE) ** SHARPNESS for c, s in near if c.decision == d) for d in DECISIONS}
         total = sum(votes.values())
         probabilities = {d: v / total for d, v in votes.items()}
         best = max(DECISIONS, key=lambda d: (probabilities[d], d.severity))

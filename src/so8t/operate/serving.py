@@ -25,6 +25,7 @@ from so8t.judge.triple import PROMPT, TripleJudge, load_triple, read_calibration
 from so8t.operate.answering import Answering
 from so8t.operate.background import beside
 from so8t.operate.bypass import Bypass
+from so8t.operate.drift import Drift, drift_of
 from so8t.operate.eventlog.event_log import EventLog
 from so8t.operate.eventlog.sinks import sinks_of
 from so8t.operate.gateway import Gateway
@@ -74,6 +75,7 @@ class Running:
     authenticator: Authenticator
     unproven: str
     bypass: Bypass | None = None
+    drift: Drift | None = None
 
 
 @asynccontextmanager
@@ -115,11 +117,15 @@ async def running_office(
         notifier = Notifier(config.notify, f"{address(config)}/console/review")
         gateway.observers.append(notifier.observe)
         bypass = Bypass(gateway, tuple(pool.up()))
-        work = (policy.watch, reviews.sweep, notifier.run, events.run, bypass.watch)
+        work = [policy.watch, reviews.sweep, notifier.run, events.run, bypass.watch]
+        drift = drift_of(gateway, {} if unproven else bundle.card, quantisation)
+        if drift is not None:
+            gateway.observers.append(drift.observe)
+            work.append(drift.watch)
         await stack.enter_async_context(beside(work))
         yield Running(
             config, bundle, quantisation, context, pool, gateway, policy, reader, reviews, notifier, events,
-            authenticator, unproven, bypass,
+            authenticator, unproven, bypass, drift,
         )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ from so8t.decide.calibrate import (
     reliability,
     softmax,
 )
-from so8t.decide.combine import combine, fused_scores
+from so8t.decide.combine import apart, combine, fused_scores
 from so8t.judge.triple import TripleJudge
 from so8t.prove.safety import Judged, confusion, figures, labels_of
 from so8t.prove.selective import Stand, selective
@@ -192,6 +192,7 @@ def result(
         "per_register": slices(rows, lambda s: s.register or None, draws),
         "look_alikes": look_alikes(rows, draws),
         "per_judge": per_judge(outcomes),
+        "apart": judges_apart(outcomes),
     }
 
 
@@ -227,6 +228,12 @@ def _verdict_ece(outcomes: Sequence[Outcome]) -> float:
     confidence = np.array([o.verdict.confidence for o in outcomes])
     correct = np.array([float(o.verdict.decision == o.sample.decision) for o in outcomes])
     return ece(reliability(confidence, correct))
+
+
+def judges_apart(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """In how many of n verdicts two judges named different decisions: what operation is held against (drift.py)."""
+    told = [t for o in outcomes if (t := apart(o.verdict.opinions)) is not None]
+    return {"n": len(told), "apart": sum(told)}
 
 
 def per_judge(outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -28,6 +28,8 @@ class Metrics:
     judged: Histogram = field(init=False)
     head: Gauge = field(init=False)
     bypass: Gauge = field(init=False)
+    apart: Gauge = field(init=False)
+    drift: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
         self.decisions = Counter(
@@ -38,6 +40,12 @@ class Metrics:
         )
         self.bypass = Gauge(
             "so8t_bypass_clients", "Clients of the model seen going round the gateway.", registry=self.registry
+        )
+        self.apart = Gauge(
+            "so8t_judges_apart", "Share of the newest verdicts in which judges disagree.", registry=self.registry
+        )
+        self.drift = Gauge(
+            "so8t_drift_alarms", "Times the judges disagreed more than in the proof.", registry=self.registry
         )
         self.head = Gauge("so8t_ledger_seq", "Number of the newest ledger entry.", registry=self.registry)
 

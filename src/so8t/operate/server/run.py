@@ -38,6 +38,9 @@ def app_of(running: Running, office: Office, more: Sequence[BaseRoute] = ()) -> 
     running.gateway.observers.append(metrics.observe)
     if (bypass := running.bypass) is not None:
         metrics.bypass.set_function(lambda: bypass.seen)
+    if (drift := running.drift) is not None:
+        metrics.apart.set_function(lambda: drift.share)
+        metrics.drift.set_function(lambda: drift.alarms)
     routes = [*metric_routes(office, metrics, running.pool.up), *review_routes(office, running.reviews), *more]
     config = running.config
     return application(office, routes, hosts=hosts(config), concurrent=config.concurrent, each=config.concurrent_each)
