@@ -157,7 +157,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """One judge's view. decision and probabilities None = the judge abstains."""
+    """One judge's view. decision and probabilities None = the judge abstains.
+
+    settled: a person has decided this very request before (judge/ruling.py).
+    """
 
     judge: str
     decision: Decision | None = None
@@ -167,6 +170,7 @@ class Opinion:
     ms: float = 0.0
     failed: bool = False
     floor: Decision | None = None
+    settled: bool = False
 
     @property
     def abstains(self) -> bool:
@@ -181,7 +185,7 @@ class Opinion:
             "reason": self.reason,
             "ms": round(self.ms, 3),
             "failed": self.failed,
-        }
+        } | ({"settled": True} if self.settled else {})
 
 
 @dataclass(frozen=True, slots=True)

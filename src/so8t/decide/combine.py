@@ -39,10 +39,13 @@ def combine(
     scores = fused_scores(opinions, policy.fusion.weights)
     fused = np.full(3, 1 / 3) if scores is None else softmax(scores, temperature)
     probabilities = raised(as_probabilities(fused), floor)
-    decision = least_cost(probabilities, policy.costs)
+    ruled = settled(opinions)
+    decision = ruled or least_cost(probabilities, policy.costs)
     reason = ""
     if floor is not None and decision.severity <= floor.severity:
         decision, reason = floor, "規則により確定"
+    elif ruled is not None:
+        reason = "人が同じ依頼を決めている"
     elif doubt := doubts(opinions, probabilities, policy, domain) or danger(decision, probabilities, allow_below):
         decision, reason = Decision.ESCALATE, doubt
     rules = tuple(dict.fromkeys(r for o in opinions for r in o.rules))
@@ -116,9 +119,18 @@ def disagreement(opinions: Sequence[Opinion]) -> float:
     return max(distances, default=0.0)
 
 
+def settled(opinions: Sequence[Opinion]) -> Decision | None:
+    """What a person has decided about this request before; nothing while a judge is broken."""
+    if any(o.failed for o in opinions):
+        return None
+    return next((o.decision for o in opinions if o.settled), None)
+
+
 def apart(opinions: Sequence[Opinion]) -> bool | None:
-    """Whether two judges name different decisions; None where fewer than two speak freely, or a rule refuses."""
-    if any(o.floor is Decision.DENY for o in opinions):
+    """Whether two judges name different decisions; None where fewer than two speak freely, or it is decided
+    by a rule that refuses or a person who has ruled.
+    """
+    if any(o.floor is Decision.DENY or o.settled for o in opinions):
         return None
     named = [o.decision for o in opinions if o.probabilities is not None and o.floor is None]
     return len(set(named)) > 1 if len(named) > 1 else None

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from so8t.core.types import DECISIONS, Decision
 from so8t.decide.policy import DomainPolicy, Marker, Policy, Rule
-from so8t.decide.policy_sections import FourEyes, ReviewPolicy
+from so8t.decide.policy_sections import SETTLES, FourEyes, ReviewPolicy
 
 Kind = Literal["same", "tighter", "other"]
 
@@ -114,6 +114,8 @@ def _answer(old: Policy, new: Policy) -> Iterable[Difference]:
 def _review(old: Policy, new: Policy) -> Iterable[Difference]:
     hours = old.review.deadline_hours, new.review.deadline_hours
     yield from _value("review.deadline_hours", *hours, harmless=hours[1] < hours[0])
+    settles = tuple(SETTLES.index(p.review.settles) for p in (old, new))
+    yield from _value("review.settles", old.review.settles, new.review.settles, harmless=settles[1] < settles[0])
     yield from _entries("review.targets", old.review.targets, new.review.targets, sorted)
     before, after = set(map(_eyes_form, old.review.four_eyes)), set(map(_eyes_form, new.review.four_eyes))
     yield from _set("review.four_eyes", before, after)

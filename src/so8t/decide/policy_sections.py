@@ -15,6 +15,7 @@ DEADLINE_HOURS = 24.0
 LONGEST_DEADLINE = 24.0 * 366
 SHORTEST_CANARY, LONGEST_CANARY = 8, 200
 MAXIMUM_ENTRIES = 500
+SETTLES = ("nobody", "asker", "everyone")
 _REVIEWER = re.compile(r"@?[^\s@\x00-\x1f\x7f]{1,100}")
 
 
@@ -45,9 +46,13 @@ class FourEyes:
 
 @dataclass(frozen=True, slots=True)
 class ReviewPolicy:
-    """How handed-over requests are decided; a request still open after the deadline is a DENY."""
+    """How handed-over requests are decided; a request still open after the deadline is a DENY.
+
+    settles: for whom an ALLOW of a reviewer settles the same request later: one of SETTLES (judge/ruling.py).
+    """
 
     deadline_hours: float = DEADLINE_HOURS
+    settles: str = "asker"
     targets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     four_eyes: tuple[FourEyes, ...] = ()
 
@@ -88,6 +93,7 @@ def read_review(table: Table, levels: Levels, rules: Collection[str], targets: C
     """[review]; `rules` and `targets` are the ids and escalation targets of the same file. Raises PolicyInvalid."""
     review = ReviewPolicy(
         deadline_hours=table.number("deadline_hours", 0.01, LONGEST_DEADLINE, DEADLINE_HOURS),
+        settles=table.choice("settles", str, SETTLES) if "settles" in table.values else ReviewPolicy().settles,
         targets=_targets(_bounded(table, "targets"), targets),
         four_eyes=tuple(_four_eyes(eyes, levels, rules) for eyes in _bounded(table, "four_eyes")),
     )

@@ -22,6 +22,7 @@ from so8t.judge.conversation import whole_opinion
 from so8t.judge.model import ModelJudge
 from so8t.judge.precedent import Case, PrecedentStore
 from so8t.judge.rule import rule_opinion
+from so8t.judge.ruling import ruling
 
 POLICY, CALIBRATION, PRECEDENTS, DOMAIN_MODEL, WORDING_MODEL, PROMPT = (
     "policy.toml",
@@ -71,11 +72,15 @@ class TripleJudge:
         rule = _guarded("rule", lambda: whole_opinion(rule_opinion(request, self.policy), request, self.policy))
         if self.sparing and rule.floor is Decision.DENY:
             return [rule, *(Opinion(judge, reason=NOT_ASKED) for judge in ("model", "precedent"))]
-        precedent = _guarded("precedent", lambda: self.precedents.opinion(request))
+        precedent = _guarded("precedent", lambda: self._precedent(request))
         return [rule, await self._model(request, domain), precedent]
 
     def domain(self, request: Request) -> Domain:
         return request.domain or self.domains.classify(request.query)[0]
+
+    def _precedent(self, request: Request) -> Opinion:
+        settled = ruling(request, self.precedents, self.model.wording, self.policy)
+        return settled or self.precedents.opinion(request)
 
     async def _model(self, request: Request, domain: Domain) -> Opinion:
         begin = time.perf_counter()

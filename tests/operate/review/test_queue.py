@@ -19,7 +19,7 @@ from so8t.core.errors import NotPermitted, RecordInvalid, ReviewClosed
 from so8t.core.ledger_read import LedgerReader
 from so8t.core.types import Decision, Request, Turn
 from so8t.decide.policy_sections import FourEyes, ReviewPolicy
-from so8t.judge.precedent import Case, PrecedentStore
+from so8t.judge.precedent import Asked, Case, PrecedentStore
 from so8t.operate.gateway import Gateway
 from so8t.operate.identity.identity import Identity, Role
 from so8t.operate.review import queue as queue_module
@@ -213,7 +213,10 @@ def test_a_human_decision_is_a_precedent_also_after_a_restart(tmp_path: Path) ->
         again = desk.other()
         again.learn = store.add
         await again.cases()
-        assert store.opinion(ASKED).decision is ALLOW
+        ((ruled, likeness),) = store.rulings(ASKED.query, 0.9)
+        assert ruled.decision is ALLOW and likeness == pytest.approx(1.0)
+        assert ruled.asked == Asked(ASKED.user, ASKED.clearance, ASKED.classification)
+        assert store.opinion(ASKED).decision is None  # it settles the same request, and has no vote on others
         desk.gateway.ledger.erase(seq, "本人の求め").result()
         empty = PrecedentStore([])
         third = desk.other()

@@ -18,7 +18,7 @@ from typing import Any
 from so8t.core.errors import LevelUnknown, NotPermitted, RecordInvalid, ReviewClosed
 from so8t.core.ledger_read import LedgerReader, Stored
 from so8t.core.types import Decision, Domain, Request, Turn
-from so8t.judge.precedent import Case
+from so8t.judge.precedent import Asked, Case
 from so8t.operate.gateway import Gateway
 from so8t.operate.identity.identity import Identity, Role
 from so8t.operate.identity.names import folded
@@ -192,13 +192,16 @@ class ReviewQueue:
         return answer.text
 
     async def precedent(self, case: ReviewCase) -> Case | None:
-        """What a human decision teaches: None where nobody decided, or the text has been erased."""
+        """What a human decision settles: None where nobody decided, the text has been erased, or it was said in a
+        conversation, where the same words may ask for something else."""
         if case.closed not in (Status.ALLOWED, Status.DENIED) or not case.votes:
             return None
-        query = (await self.texts(case.seq)).get("query")
-        if query is None:
+        texts = await self.texts(case.seq)
+        query, vote = texts.get("query"), case.votes[-1]
+        if query is None or texts.get("history"):
             return None
-        return Case(self.precedent_id(case), query, case.votes[-1].decision, case.votes[-1].reviewer)
+        asked = Asked(case.asker, case.clearance, case.classification)
+        return Case(self.precedent_id(case), query, vote.decision, vote.reviewer, asked)
 
     async def read(self, case: ReviewCase, reviewer: Identity) -> dict[str, str]:
         """The texts of a case for somebody who may read them; that he did is durable before he sees them.
