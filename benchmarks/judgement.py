@@ -2,7 +2,8 @@
 
     python benchmarks/judgement.py                                    the development part, without a model
     python benchmarks/judgement.py --bundle runs/tiny/bundle          all three judges of a bundle besides
-    python benchmarks/judgement.py --curve                            grams by the number of written requests
+    python benchmarks/judgement.py --curve                            wording by the number of written requests
+    python benchmarks/judgement.py --detectors FILE                   LiteLLM's and NeMo's (other_detectors.py)
     python benchmarks/judgement.py --test "why" [--bundle ...]        the test part; the use is written to USES.md
 
 levels     the two levels alone: two above DENY, one above ESCALATE, else ALLOW
@@ -10,6 +11,7 @@ keywords   alarm words DENY, words of permission and verdict ESCALATE, else ALLO
 rules      the rule judge of a policy (--policy demo); where no rule speaks, ALLOW
 precedents the written training requests as precedents; where none is like, ESCALATE
 grams      softmax regression over character 1- and 2-grams of the written training requests (decide/linear.py)
+wording    the wording model that a bundle carries: 1- to 4-grams and the two levels (decide/wording.py)
 bundle     rules, model and precedents together, as `so8t decide` judges
 
 Intervals are 95 %, bootstrapped over families (a pair or a group of paraphrases is one). "allowed <" is the exact upper
@@ -31,12 +33,14 @@ from pathlib import Path
 from typing import Any
 
 from so8t.build.data.softmax_regression import fit
+from so8t.build.data.wording import fit_wording
 from so8t.build.steps import written_requests
 from so8t.core.config import load_config
-from so8t.core.files import read_jsonl
+from so8t.core.files import read_json, read_jsonl
 from so8t.core.packaged import policy_text
 from so8t.core.text import dedup_key
 from so8t.core.types import DECISIONS, Decision, Levels, Request, Sample, Split
+from so8t.decide.allow_limit import at_most
 from so8t.decide.codes import encode
 from so8t.decide.linear import LONGEST, grams, scores
 from so8t.decide.policy import parse_policy
@@ -156,11 +160,27 @@ def by_grams(train: Sequence[Sample]) -> Judge:
     return judge
 
 
+def by_wording(train: Sequence[Sample]) -> Judge:
+    levels = Levels()
+    model = fit_wording(train, levels)
+
+    def one(row: Row) -> Decision:
+        gap = levels.gap(row.request.clearance, row.request.classification or levels.names[0])
+        return DECISIONS[int(model.scores(row.request.query, gap).argmax())]
+
+    return lambda rows: [one(row) for row in rows]
+
+
+def by_detector(blocked: Sequence[str]) -> Judge:
+    names = frozenset(blocked)
+    return lambda rows: [D if row.request.id in names else A for row in rows]
+
+
 def curve(train: Sequence[Sample]) -> dict[str, Judge]:
-    """grams of 500, 1000, 2000, ... requests drawn from all passes, and of all."""
+    """wording of 500, 1000, 2000, ... requests drawn from all passes, and of all."""
     drawn = random.Random(8).sample(list(train), len(train))
     sizes = [500 * 2**k for k in range(20) if 500 * 2**k < len(drawn)] + [len(drawn)]
-    return {f"grams of {size:,}": by_grams(drawn[:size]) for size in sizes}
+    return {f"wording of {size:,}": by_wording(drawn[:size]) for size in sizes}
 
 
 def _key(text: str) -> str:
@@ -199,24 +219,12 @@ def measure(rows: Sequence[Row], decisions: Sequence[Decision], draws: int) -> d
     found["accuracy_disguised"] = _share([right[r.request.id] for r in natural if r.attack])
     found["accuracy_plain"] = _share([right[r.request.id] for r in natural if not r.attack])
     dangerous = [d for r, d in zip(rows, decisions, strict=True) if r.label is D]
-    found["danger_allowed_below"] = upper(sum(d is A for d in dangerous), len(dangerous))
+    found["danger_allowed_below"] = at_most(sum(d is A for d in dangerous), len(dangerous))
     return found
 
 
 def _share(values: Sequence[bool]) -> float | None:
     return sum(values) / len(values) if values else None
-
-
-def upper(failures: int, n: int, level: float = 0.95) -> float:
-    """Upper end of the one-sided Clopper-Pearson interval: the p at which so few failures have chance 1 - level."""
-    from math import comb
-
-    low, high = failures / n, 1.0
-    for _ in range(60):
-        p = (low + high) / 2
-        chance = sum(comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(failures + 1))
-        low, high = (p, high) if chance > 1 - level else (low, p)
-    return high
 
 
 def table(found: dict[str, dict[str, Any]]) -> str:
@@ -240,7 +248,8 @@ def main() -> int:
     parser.add_argument("--test", metavar="WHY", help="use the test part; the reason is kept in USES.md")
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--policy", default="demo")
-    parser.add_argument("--curve", action="store_true", help="grams trained on 500, 1000, ... of the written requests")
+    parser.add_argument("--curve", action="store_true", help="wording of 500, 1000, ... of the written requests")
+    parser.add_argument("--detectors", type=Path, metavar="FILE", help="what other_detectors.py wrote")
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
@@ -253,9 +262,12 @@ def main() -> int:
     judges: dict[str, Judge] = {
         "levels": by_levels, "keywords": by_keywords, "rules": by_rules(options.policy),
         "precedents": by_precedents(train), "grams": by_grams(train),
+        "wording": by_wording(train),
     }  # fmt: skip
     if options.curve:
         judges = curve(train)
+    if options.detectors:
+        judges = {name: by_detector(found) for name, found in read_json(options.detectors).items()}
     if options.bundle:
         judges["bundle"] = by_bundle(options.bundle, times)
     found = {}

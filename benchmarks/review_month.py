@@ -28,7 +28,7 @@ import numpy as np
 from judgement import Row, rows_of
 from precedents import LEVELS, folds
 
-from so8t.build.data.wording import fit_wording
+from so8t.build.data.wording import fit_wording, gap
 from so8t.build.steps import written_requests
 from so8t.core.config import load_config
 from so8t.core.types import DECISIONS, Decision, Split, Verdict
@@ -176,7 +176,8 @@ def likeness() -> None:
         store = PrecedentStore([Case(s.id, s.text, label(s), s.source) for s in others])
         members = [samples[n] for n in held]
         for n, one in enumerate(members):
-            twins = [t for t in members if one.pair and t.pair == one.pair and t.id < one.id and label(t) != label(one)]
+            twins = [t for t in members if t.pair and t.pair == one.pair and t.id < one.id and label(t) != label(one)]
+            twins = [t for t in twins if gap(t, LEVELS) == gap(one, LEVELS)]  # the levels tell the others apart
             found["twins"] += [distance(one.text, t.text, store, wording) for t in twins]
             if n % 4 == 0:
                 found["reworded"].append(distance(one.text, OTHER_WORDS[n // 4 % 4](one.text), store, wording))

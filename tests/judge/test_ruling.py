@@ -88,7 +88,13 @@ def test_allow_is_not_for_lower_clearance_nor_for_higher_material() -> None:
     assert decided(replace(ASKED, classification="社内限定"), case(A)) is None
     assert decided(replace(ASKED, query=f"【部外秘】{TEXT}", classification=None), case(A)) is None
     assert decided(replace(ASKED, classification="社内限定"), case(A, level="部外秘")) is A
+
+
+def test_deny_is_not_for_higher_clearance_nor_for_lower_material() -> None:
     assert decided(replace(ASKED, clearance="公開"), case(D)) is D
+    assert decided(replace(ASKED, classification="社内限定"), case(D)) is D
+    assert decided(replace(ASKED, clearance="極秘"), case(D)) is None
+    assert decided(ASKED, case(D, level="部外秘")) is None
 
 
 def test_people_who_contradict_one_another_settle_nothing() -> None:

@@ -4,11 +4,11 @@ The same request = much the same text, and a difference that changes nothing abo
 agree (cosine), and the wording model scores both texts nearly alike. Texts alone do not tell: two of a minimal pair may
 differ by one word that turns ALLOW into DENY, while a greeting and other endings change more letters and nothing else.
 Over the training passes, by models that had not seen them, of the same requests in other words nine in ten were taken
-for the same, and of the two of a minimal pair one in a hundred (benchmarks/review_month.py --likeness).
+for the same, and of minimal pairs two in a hundred (benchmarks/review_month.py --likeness).
 
 Rules of the policy bind as ever. People who contradict one another settle nothing. ALLOW holds for the asker it was
 given to, because what a reviewer checks - office, authority, consent - is the asker's; a policy may let it hold for
-everyone of the same clearance. DENY holds for everyone.
+everyone of the same clearance. DENY holds for everyone who is in no better position by the levels.
 """
 
 from __future__ import annotations
@@ -57,17 +57,15 @@ def reads_alike(one: str, other: str, wording: WordingModel) -> bool:
 
 def _holds(case: Case, request: Request, policy: Policy, *, everyone: bool) -> bool:
     """Whether what was decided then covers who asks now, with which levels."""
-    asked = case.asked
-    if case.decision is Decision.DENY or asked is None:
-        return asked is not None
-    if not everyone and asked.user != request.user:
+    asked, rank, lowest = case.asked, policy.levels.rank, policy.levels.names[0]
+    if asked is None:
         return False
-    touched = effective_classification(request, views(request.query), policy)
-    lowest = policy.levels.names[0]
-    rank = policy.levels.rank
-    return rank(request.clearance) >= rank(asked.clearance) and rank(touched or lowest) <= rank(
-        asked.classification or lowest
-    )
+    touched = effective_classification(request, views(request.query), policy) or lowest
+    clearer = rank(request.clearance) - rank(asked.clearance)  # than who asked then
+    higher = rank(touched) - rank(asked.classification or lowest)  # than what was touched then
+    if case.decision is Decision.DENY:
+        return clearer <= 0 and higher >= 0
+    return clearer >= 0 and higher <= 0 and (everyone or asked.user == request.user)
 
 
 def _shown(cases: Sequence[Case]) -> str:

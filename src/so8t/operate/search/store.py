@@ -1,0 +1,216 @@
+"""The index in one SQLite file: files, their parts, and a full-text table for each classification level.
+
+A table a level, because what a query counts and ranks by - how many documents there are, how rare a word is in them -
+must come from documents that the asker may read. Tables above his clearance are not part of any statement made for him,
+so that nothing about them shows: no hit, count, rank or snippet, and no time spent on them.
+
+One process writes (a lock beside the file), any number read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from so8t.core.errors import IndexBroken
+from so8t.operate.search.grams import indexed
+
+VERSION = 1
+_SCHEMA = (
+    "CREATE TABLE about(version INTEGER NOT NULL, levels TEXT NOT NULL)",
+    "CREATE TABLE files(id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, folder TEXT NOT NULL, level INTEGER, "
+    "size INTEGER NOT NULL, changed INTEGER NOT NULL, terms TEXT NOT NULL, reason TEXT NOT NULL)",
+    "CREATE INDEX files_folder ON files(folder)",
+    "CREATE TABLE parts(id INTEGER PRIMARY KEY, file INTEGER NOT NULL, level INTEGER NOT NULL, place TEXT NOT NULL, "
+    "title TEXT NOT NULL, text TEXT NOT NULL)",
+    "CREATE INDEX parts_file ON parts(file)",
+)
+_GRAMS = (
+    "CREATE VIRTUAL TABLE grams_{level} USING fts5(pairs, content='', contentless_delete=1, tokenize='ascii', "
+    "columnsize=1)"
+)
+SEPARATOR = "\x1f"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A file as the index has it. `terms`: what its level was worked out from, besides its text (folders.py)."""
+
+    path: str
+    folder: str
+    size: int
+    changed: int
+    terms: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a file with a place of its own: the whole of it, a page, a sheet, an attachment."""
+
+    place: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A part that fits. `rank`: FTS5's bm25 within its level, the lower the better."""
+
+    id: int
+    level: int
+    rank: float
+
+
+class IndexStore:
+    """Raises IndexBroken for a file that is no index of ours; one of other levels or an older version is made anew."""
+
+    def __init__(self, path: Path, levels: Sequence[str], *, write: bool = False) -> None:
+        self.path, self.levels = path, tuple(levels)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._open(write)
+            if not self._fits():
+                if not write:
+                    raise IndexBroken(where=path, detail="levels")
+                self.db.close()
+                _remove(path)
+                self._open(write)
+                self._create()
+        except apsw.Error as error:
+            raise IndexBroken(where=path, detail=type(error).__name__) from error
+
+    def close(self) -> None:
+        self.db.close()
+
+    def _open(self, write: bool) -> None:
+        new = not self.path.exists()
+        flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE if write else apsw.SQLITE_OPEN_READONLY
+        if new and not write:
+            raise IndexBroken(where=self.path, detail="missing")
+        if new:
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))  # it holds the texts of every level
+        self.db = apsw.Connection(str(self.path), flags=flags)
+        self.db.set_busy_timeout(5000)
+        self.db.execute("PRAGMA trusted_schema = OFF")
+        if write:
+            self.db.execute("PRAGMA journal_mode = WAL")
+            self.db.execute("PRAGMA synchronous = NORMAL")  # what a crash loses is found again by the next look
+            self.db.execute("PRAGMA secure_delete = ON")
+        if new:
+            self._create()
+
+    def _create(self) -> None:
+        with self.db:
+            for statement in _SCHEMA:
+                self.db.execute(statement)
+            for level in range(len(self.levels)):
+                self.db.execute(_GRAMS.format(level=level))
+            self.db.execute("INSERT INTO about VALUES(?, ?)", (VERSION, SEPARATOR.join(self.levels)))
+
+    def _fits(self) -> bool:
+        tables = {name for (name,) in self.db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        if "about" not in tables:
+            if tables:
+                raise IndexBroken(where=self.path, detail="another database")
+            return False
+        row = self.db.execute("SELECT version, levels FROM about").fetchone()
+        return row == (VERSION, SEPARATOR.join(self.levels))
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Everything of the block or nothing of it."""
+        with self.db:
+            yield
+
+    def put(self, known: Known, level: int | None, parts: Iterable[Part]) -> None:
+        """In the place of what the index had of this file. level None: it could not be read, and `reason` says why."""
+        self.remove(known.path)
+        values = (known.path, known.folder, level, known.size, known.changed, known.terms, known.reason)
+        self.db.execute(
+            "INSERT INTO files(path, folder, level, size, changed, terms, reason) VALUES(?, ?, ?, ?, ?, ?, ?)", values
+        )
+        if level is None:
+            return
+        file = self.db.last_insert_rowid()
+        for part in parts:
+            self.db.execute(
+                "INSERT INTO parts(file, level, place, title, text) VALUES(?, ?, ?, ?, ?)",
+                (file, level, part.place, part.title, part.text),
+            )
+            row = self.db.last_insert_rowid()
+            pairs = indexed(f"{part.place}\n{part.title}\n{part.text}")
+            self.db.execute(f"INSERT INTO grams_{level}(rowid, pairs) VALUES(?, ?)", (row, pairs))
+
+    def remove(self, path: str) -> None:
+        for (file,) in list(self.db.execute("SELECT id FROM files WHERE path = ?", (path,))):
+            for id, level in list(self.db.execute("SELECT id, level FROM parts WHERE file = ?", (file,))):
+                self.db.execute(f"DELETE FROM grams_{int(level)} WHERE rowid = ?", (id,))
+            self.db.execute("DELETE FROM parts WHERE file = ?", (file,))
+            self.db.execute("DELETE FROM files WHERE id = ?", (file,))
+
+    def known(self) -> dict[str, Known]:
+        rows = self.db.execute("SELECT path, folder, size, changed, terms, reason FROM files")
+        return {row[0]: Known(*row) for row in rows}
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def find(self, expression: str, clearance: int, folders: Sequence[str] | None, most: int) -> tuple[list[Found], int]:
+        """The best parts of all levels up to `clearance`, and how many there are. An expression of grams.phrase."""
+        found: list[Found] = []
+        total = 0
+        chosen, values = _in_folders(folders)
+        for level in range(min(clearance, len(self.levels) - 1) + 1):
+            table = f"grams_{level}"
+            rows = self.db.execute(
+                f"SELECT {table}.rowid, bm25({table}) AS rank FROM {table}{chosen.format(table=table)} "
+                f"{'AND' if chosen else 'WHERE'} {table} MATCH ? ORDER BY rank LIMIT ?",
+                (*values, expression, most),
+            )
+            found += [Found(id, level, rank) for id, rank in rows]
+            (count,) = self.db.execute(
+                f"SELECT count(*) FROM {table}{chosen.format(table=table)} {'AND' if chosen else 'WHERE'} {table} MATCH ?",
+                (*values, expression),
+            ).fetchone()
+            total += count
+        return sorted(found, key=lambda f: (f.rank, f.id))[:most], total
+
+    def part(self, id: int, clearance: int) -> tuple[str, Part] | None:
+        """(file's path, the part); None for one above the clearance, as for one that is not there."""
+        row = self.db.execute(
+            "SELECT files.path, place, title, text FROM parts JOIN files ON files.id = parts.file "
+            "WHERE parts.id = ? AND parts.level <= ?",
+            (id, clearance),
+        ).fetchone()
+        return (row[0], Part(*row[1:])) if row else None
+
+    def state(self) -> dict[str, Any]:
+        """For who runs the server: how many files, and what could not be read."""
+        files, unread = self.db.execute("SELECT count(*), count(*) FILTER (WHERE level IS NULL) FROM files").fetchone()
+        by_level = dict(self.db.execute("SELECT level, count(*) FROM files WHERE level IS NOT NULL GROUP BY level"))
+        reasons = dict(self.db.execute("SELECT reason, count(*) FROM files WHERE level IS NULL GROUP BY reason"))
+        return {
+            "files": files, "unread": unread, "levels": {self.levels[k]: n for k, n in sorted(by_level.items())},
+            "reasons": reasons,
+        }  # fmt: skip
+
+
+def _in_folders(folders: Sequence[str] | None) -> tuple[str, tuple[str, ...]]:
+    if folders is None:
+        return "", ()
+    marks = ", ".join("?" * len(folders))
+    join = " JOIN parts ON parts.id = {table}.rowid JOIN files ON files.id = parts.file"
+    return f"{join} WHERE files.folder IN ({marks})", tuple(folders)
+
+
+def _remove(path: Path) -> None:
+    for name in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+        name.unlink(missing_ok=True)
