@@ -4,7 +4,7 @@ So8tError
 |- UsageError            2   ConfigKeyUnknown ConfigValueInvalid ConfigUnreadable ProfileUnknown TermsNotAccepted
                              AlreadyThere
 |- DataError             3   SourceMissing SourceEmpty SourceUnreadable RecordInvalid ValidationFailed LevelUnknown
-                             BackupBroken BackupKeyWrong
+                             BackupBroken BackupKeyWrong IndexBroken
 |- RunError              4   ConfigChanged RunBusy StageMissing StageBroken NotComparable
 |- ResourceError         5   DiskFull MemoryShort DeviceLost BackupUnwritable
 |- ModelError            6   TargetMissing BaseUnusable TrainingDiverged CheckpointBroken
@@ -161,6 +161,14 @@ class BackupKeyWrong(DataError):
     ja, en = "この控えは、その鍵または合言葉では開きません", "this key or passphrase does not open the backup"
     next_ja = "控えを作ったときの鍵(--private-key)か合言葉(--passphrase-file)を渡してください"
     next_en = "pass the key (--private-key) or passphrase (--passphrase-file) it was made for"
+
+
+class IndexBroken(DataError):
+    code = "D12"
+    ja = "文書検索の索引を読めません"
+    en = "the index of the document search cannot be read"
+    next_ja = "索引は作り直せます: so8t search --update"
+    next_en = "an index can be made anew: so8t search --update"
 
 
 class RunError(So8tError):

@@ -118,6 +118,27 @@ class TlsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchFolder:
+    """A folder of office files. name "" = its last part; files: [glob, level] for files that are more secret than the
+    folder's `classification`. A marking in a file's text counts besides; the highest of all is the file's level."""
+
+    path: str = ""
+    name: str = ""
+    classification: str = "社内限定"
+    files: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SearchConfig:
+    """Document search (issue 8.1). No folders = off. rescan_minutes: beside the system's own notices of changes, which
+    do not come from other machines' disks."""
+
+    index: str = "runs/serve/search.db"
+    rescan_minutes: float = 15.0
+    folders: tuple[SearchFolder, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ServeConfig:
     """The gateway. hosts: further names by which browsers reach it (Host header); its own address is always one.
 
@@ -141,3 +162,4 @@ class ServeConfig:
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     ledger: LedgerConfig = field(default_factory=LedgerConfig)
     notify: NotifyConfig = field(default_factory=NotifyConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)

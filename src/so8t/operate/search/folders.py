@@ -39,7 +39,9 @@ class Folder:
 
     def _by_name(self, path: Path) -> int:
         relative = path.relative_to(self.path).as_posix()
-        fitting = (level for glob, level in self.files if fnmatch.fnmatch(relative, glob) or fnmatch.fnmatch(path.name, glob))
+        fitting = (
+            level for glob, level in self.files if fnmatch.fnmatch(relative, glob) or fnmatch.fnmatch(path.name, glob)
+        )
         return max(fitting, default=0)
 
     def walk(self) -> Iterator[tuple[Path, os.stat_result]]:
@@ -66,7 +68,9 @@ class Folder:
 def folders_of(config: SearchConfig, policy: Policy) -> list[Folder]:
     """Raises ConfigValueInvalid for a folder that is not there, a level nobody defined, or two of one name."""
     found = [_folder(one, number, policy) for number, one in enumerate(config.folders, 1)]
-    for first, second in zip(sorted(found, key=lambda f: f.name), sorted(found, key=lambda f: f.name)[1:], strict=False):
+    for first, second in zip(
+        sorted(found, key=lambda f: f.name), sorted(found, key=lambda f: f.name)[1:], strict=False
+    ):
         if first.name == second.name:
             raise ConfigValueInvalid(where="serve.search.folders", detail=f"name = {first.name!r} twice")
     return found
@@ -87,5 +91,5 @@ def _folder(one: SearchFolder, number: int, policy: Policy) -> Folder:
 
 def policy_mark(policy: Policy) -> str:
     """Changes when the markings do, so that every file is read for them anew."""
-    told = "\n".join(f"{m.pattern.text}\t{m.level}" for m in policy.markers)
+    told = "\n".join(f"{m.pattern.source}\t{m.level}" for m in policy.markers)
     return hashlib.sha256(told.encode()).hexdigest()[:16]

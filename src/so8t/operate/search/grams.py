@@ -1,8 +1,8 @@
-"""Japanese full text for SQLite's FTS5: overlapping pairs of characters as words, so that any substring is a phrase.
+"""Japanese full text for SQLite's FTS5: overlapping pairs of characters as words, so any substring is a phrase.
 
-A text "会議録" is kept as "会議 議録 録＄"; a query "議録" is the phrase "議録", and one of a single character the prefix
-"録*". That finds every occurrence and nothing else: words of a dictionary miss names and new words, and FTS5's own
-trigrams find nothing shorter than three characters (benchmarks/search_speed.py).
+A text "会議録" is kept as "会議 議録 録＄"; a query "議録" is the phrase "議録", one of a single character the
+prefix "録*". That finds every occurrence and nothing else: words of a dictionary miss names and new words, and FTS5's
+own trigrams find nothing shorter than three characters (benchmarks/search_speed.py).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SPACE = re.compile(r"\s+")
 _MOVED = {code: 0xE000 + code for code in range(128) if not chr(code).isalnum()}
 _QUOTED = re.compile(r"[\"「“]([^\"」”]+)[\"」”]")
 # What carries the meaning of a question: runs of kanji, of katakana, of letters and digits.
-_WORD = re.compile(r"[㐀-䶿一-鿿々〆]{2,}|[ァ-ヴー]{2,}|[a-z0-9][a-z0-9._-]+|[㐀-䶿一-鿿々〆]")
+_WORD = re.compile(r"[㐀-䶿一-鿿々〆]{2,}|[ァ-ヴー]{2,}|[a-z0-9][a-z0-9._-]+")
 MAXIMUM_TERMS = 32
 MAXIMUM_TERM = 200  # characters
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from so8t.core.progress import Progress
 from so8t.decide.policy import Policy
 from so8t.documents.document import Document
+from so8t.documents.kinds import Kind, kind_of
 from so8t.documents.limits import Limits
 from so8t.documents.read import read
 from so8t.operate.search.folders import Folder, policy_mark
@@ -20,6 +21,15 @@ from so8t.operate.search.store import IndexStore, Known, Part
 BATCH_FILES, BATCH_SECONDS = 200, 2.0  # of a transaction: what an interruption loses at most
 FILE_CHARACTERS = 20_000_000
 LIMITS = Limits(whole_bytes=128 << 20, document_characters=FILE_CHARACTERS)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file as it lies there now."""
+
+    path: Path
+    folder: Folder
+    known: Known
 
 
 @dataclass(slots=True)
@@ -54,8 +64,9 @@ def update(
     mark = policy_mark(policy)
     found = dict(_current(folders, only, mark))
     report.seen = len(found)
-    gone = [path for path in known if path not in found and (only is None or Path(path) in only)]
-    changed = [(folder, new) for folder, new in found.values() if _differs(known.get(new.path), new)]
+    looked = None if only is None else {storable(path) for path in only}
+    gone = [path for path in known if path not in found and (looked is None or path in looked)]
+    changed = [file for file in found.values() if _differs(known.get(file.known.path), file.known)]
     with store.batch():
         for path in gone:
             store.remove(path)
@@ -63,8 +74,8 @@ def update(
     with progress.task("indexing", len(changed), "file") as task:
         for batch in _batches(changed, clock):
             with store.batch():
-                for folder, new in batch:
-                    _put(store, folder, new, policy, report)
+                for file in batch:
+                    _put(store, file, policy, report)
                     task.advance()
     report.seconds = clock() - begin
     return report
@@ -76,9 +87,7 @@ def _differs(old: Known | None, new: Known) -> bool:
     )  # fmt: skip
 
 
-def _current(
-    folders: Sequence[Folder], only: Collection[Path] | None, mark: str
-) -> Iterator[tuple[str, tuple[Folder, Known]]]:
+def _current(folders: Sequence[Folder], only: Collection[Path] | None, mark: str) -> Iterator[tuple[str, File]]:
     """A file that lies in two of the folders counts for the more secret one."""
     for folder in sorted(folders, key=lambda f: f.level):
         if only is None:
@@ -89,16 +98,20 @@ def _current(
             files = ((p, s) for p, s in folder.walk() if p in wanted) if parents else iter(())
         for path, stat in files:
             terms = f"{mark}:{folder.terms(path)}"
-            yield str(path), (folder, Known(str(path), folder.name, stat.st_size, stat.st_mtime_ns, terms))
+            known = Known(storable(path), folder.name, stat.st_size, stat.st_mtime_ns, terms)
+            yield known.path, File(path, folder, known)
 
 
-def _batches(
-    changed: Sequence[tuple[Folder, Known]], clock: Callable[[], float]
-) -> Iterator[Iterator[tuple[Folder, Known]]]:
+def storable(path: Path) -> str:
+    """A name may hold bytes that are no text; these are written out, so that SQLite and JSON take them."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
+def _batches(changed: Sequence[File], clock: Callable[[], float]) -> Iterator[Iterator[File]]:
     """One transaction after the other, each as long as its files and its time allow."""
     place = 0
 
-    def batch() -> Iterator[tuple[Folder, Known]]:
+    def batch() -> Iterator[File]:
         nonlocal place
         begin, first = clock(), place
         while place < len(changed) and place - first < BATCH_FILES and clock() - begin < BATCH_SECONDS:
@@ -109,16 +122,19 @@ def _batches(
         yield batch()
 
 
-def _put(store: IndexStore, folder: Folder, new: Known, policy: Policy, report: Report) -> None:
-    path = Path(new.path)
-    parts, reason = _read(path)
+def _put(store: IndexStore, file: File, policy: Policy, report: Report) -> None:
+    parts, reason = _read(file.path)
     report.read += 1
+    known = replace(file.known, reason=reason)
     if not parts:
-        report.unread[new.path] = reason
-        store.put(Known(new.path, new.folder, new.size, new.changed, new.terms, reason), None, ())
+        report.unread[known.path] = reason
+        store.put(known, None, ())
         return
-    level = max(folder.level_of(path, part.text, policy) for part in parts)
-    store.put(Known(new.path, new.folder, new.size, new.changed, new.terms, reason), level, parts)
+    store.put(known, max(file.folder.level_of(file.path, part.text, policy) for part in parts), parts)
+
+
+def _shown(name: str) -> str:
+    return normal(name.encode("utf-8", "backslashreplace").decode())
 
 
 def _read(path: Path) -> tuple[list[Part], str]:
@@ -132,5 +148,9 @@ def _read(path: Path) -> tuple[list[Part], str]:
         if characters > FILE_CHARACTERS:
             reason = f"> {FILE_CHARACTERS} characters"
             break
-        parts.append(Part(normal(item.place), normal(item.title), normal(item.text)))
+        parts.append(Part(_shown(item.place), normal(item.title), normal(item.text)))
+    if len(parts) > 1 and (kind_of(path.name) or (None,))[0] is Kind.TEXT:  # read by paragraphs: here it is one text
+        parts = [Part(_shown(path.name), "", "\n\n".join(part.text for part in parts))]
+    elif len(parts) == 1:
+        parts = [Part(_shown(path.name), parts[0].title, parts[0].text)]
     return parts, reason

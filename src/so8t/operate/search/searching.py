@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from so8t.core.errors import RecordInvalid
+from so8t.core.types import Levels
 from so8t.operate.search.grams import pattern, phrase, terms, words
 from so8t.operate.search.store import IndexStore, Part
 
@@ -72,8 +73,6 @@ def search(
 
 
 def _rank(store: IndexStore, clearance: str) -> int:
-    from so8t.core.types import Levels
-
     return Levels(store.levels).rank(clearance)
 
 
@@ -93,7 +92,7 @@ def document_id(path: str, place: str) -> str:
 
 
 def best_passage(part: Part, wanted: list[str]) -> tuple[int, str, tuple[tuple[int, int], ...]]:
-    """(start, passage, marks): the stretch of PASSAGE characters with the most different terms, then the most of them."""
+    """(start, passage, marks): the PASSAGE characters with the most different terms, then with the most of them."""
     matches = []
     for match in pattern(wanted).finditer(part.text):
         matches.append((match.start(), match.end(), "".join(match.group().split()).lower()))

@@ -82,7 +82,6 @@ class IndexStore:
                 self.db.close()
                 _remove(path)
                 self._open(write)
-                self._create()
         except apsw.Error as error:
             raise IndexBroken(where=path, detail=type(error).__name__) from error
 
@@ -163,25 +162,25 @@ class IndexStore:
 
     # -- reading ------------------------------------------------------------------------------------------------
 
-    def find(self, expression: str, clearance: int, folders: Sequence[str] | None, most: int) -> tuple[list[Found], int]:
+    def find(
+        self, expression: str, clearance: int, folders: Sequence[str] | None, most: int
+    ) -> tuple[list[Found], int]:
         """The best parts of all levels up to `clearance`, and how many there are. An expression of grams.phrase."""
         found: list[Found] = []
         total = 0
         chosen, values = _in_folders(folders)
         for level in range(min(clearance, len(self.levels) - 1) + 1):
             table = f"grams_{level}"
-            rows = self.db.execute(
-                f"SELECT {table}.rowid, bm25({table}) AS rank FROM {table}{chosen.format(table=table)} "
-                f"{'AND' if chosen else 'WHERE'} {table} MATCH ? ORDER BY rank LIMIT ?",
-                (*values, expression, most),
-            )
+            matching = f"FROM {table}{chosen.format(table=table)} {'AND' if chosen else 'WHERE'} {table} MATCH ?"
+            best = f"SELECT {table}.rowid, bm25({table}) AS rank {matching} ORDER BY rank LIMIT ?"
+            rows = self.db.execute(best, (*values, expression, most))
             found += [Found(id, level, rank) for id, rank in rows]
-            (count,) = self.db.execute(
-                f"SELECT count(*) FROM {table}{chosen.format(table=table)} {'AND' if chosen else 'WHERE'} {table} MATCH ?",
-                (*values, expression),
-            ).fetchone()
-            total += count
+            total += self._one(f"SELECT count(*) {matching}", (*values, expression))[0]
         return sorted(found, key=lambda f: (f.rank, f.id))[:most], total
+
+    def _one(self, statement: str, values: Sequence[Any] = ()) -> tuple[Any, ...]:
+        (row,) = self.db.execute(statement, tuple(values))
+        return tuple(row)
 
     def part(self, id: int, clearance: int) -> tuple[str, Part] | None:
         """(file's path, the part); None for one above the clearance, as for one that is not there."""
@@ -194,7 +193,7 @@ class IndexStore:
 
     def state(self) -> dict[str, Any]:
         """For who runs the server: how many files, and what could not be read."""
-        files, unread = self.db.execute("SELECT count(*), count(*) FILTER (WHERE level IS NULL) FROM files").fetchone()
+        files, unread = self._one("SELECT count(*), count(*) FILTER (WHERE level IS NULL) FROM files")
         by_level = dict(self.db.execute("SELECT level, count(*) FROM files WHERE level IS NOT NULL GROUP BY level"))
         reasons = dict(self.db.execute("SELECT reason, count(*) FROM files WHERE level IS NULL GROUP BY reason"))
         return {
