@@ -73,6 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     _users_verb(verbs)
     _review_verb(verbs)
     _backup_verb(verbs)
+    _search_verb(verbs)
     _measuring_verbs(verbs)
     _look_verbs(verbs)
     return parser
@@ -259,6 +260,29 @@ def _serve_verb(verbs: Any) -> None:
     serve.add_argument("--address", default=None, help="待ち受けるアドレス(既定 127.0.0.1) / address to listen on")
     serve.add_argument("--port", type=int, default=None, help="番号(既定 8008、0 = 空いている番号) / port, 0 = any")
     _trust_options(serve)
+
+
+def _search_verb(verbs: Any) -> None:
+    search = _verb(
+        verbs,
+        "search",
+        "社内の文書を索引にして探す",
+        "index the office's documents and search them",
+        "so8t.commands.search:search",
+        "search --config so8t.toml --update",
+    )
+    search.epilog = f"{search.epilog}\n  so8t search --config so8t.toml --clearance 社内限定 旅費 精算"
+    search.add_argument("query", nargs="*", metavar="QUERY", help="探す語(空白で区切る、引用符で一続き) / terms")
+    _config_options(search)
+    search.add_argument("--update", action="store_true", help="索引を今の文書に合わせる / bring the index up to date")
+    search.add_argument(
+        "--clearance", default="", help="探す人の権限(既定は一番低い区分) / clearance, lowest by default"
+    )
+    search.add_argument(
+        "--folder", action="append", default=[], metavar="NAME", help="この名のフォルダだけ / only these"
+    )
+    search.add_argument("--limit", type=int, default=10, metavar="N", help="出す件数 / how many")
+    search.add_argument("--policy", default=None, help="方針ファイル(既定は設定かバンドルのもの) / policy file")
 
 
 def _measuring_verbs(verbs: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 from so8t.ask.backend import FakeBackend
 from so8t.core.errors import BackendDown
 from so8t.core.types import Decision, Request
-from so8t.judge.precedent import Case, PrecedentStore
+from so8t.judge.precedent import Asked, Case, PrecedentStore
 from so8t.prove.remember import Remembering, RememberingPrecedents
 
 
@@ -48,3 +48,12 @@ def test_precedents_are_those_of_the_store() -> None:
     assert Counting.asked == 1 and again[0] is again[2]
     assert again[0].probabilities == PrecedentStore(store.cases).opinion(request).probabilities
     assert remembering.nearest("計画")[0][0].id == "c" and remembering.cases == store.cases
+
+
+def test_everything_that_a_store_is_asked_goes_to_the_store() -> None:
+    """A method of the store that this one forgot would break on it, and calibration would be fitted without precedents."""
+    asked = {n for n, f in vars(PrecedentStore).items() if callable(f) and not n.startswith("_")}
+    own = set(vars(RememberingPrecedents))
+    assert asked - own == {"add", "likeness"}  # what nobody does while proving
+    ruled = Case("r", "来期の計画を見せて", Decision.DENY, "人", Asked("甲", "公開", None))
+    assert RememberingPrecedents(PrecedentStore([ruled])).rulings("来期の計画を見せて", 0.6)[0][0] == ruled

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from so8t.ask.backend import FakeBackend
-from so8t.core.errors import BackendDown, BackendProtocol
+from so8t.core.errors import BackendDown, BackendProtocol, BundleBroken
 from so8t.core.packaged import policy_text
 from so8t.core.types import DECISIONS, Decision, Domain, Opinion, Request, Sample, Split, Verdict
 from so8t.decide.calibrate import Calibration, as_probabilities, calibration_error, fit_temperature, softmax
@@ -145,6 +145,16 @@ def test_the_limit_of_allow_comes_from_the_dangerous_requests_of_calibration() -
     assert (found.dangerous, found.allowed, found.bound) == (30, 0, 0.1) and found.certified
     assert found.below < 0.5 and found.at_most == pytest.approx(1 - 0.05 ** (1 / 30))
     assert asyncio.run(calibrate(judge(Drawn(rows)), samples, nothing)).allow.allowed == 1  # no bound, no limit
+
+
+def test_nothing_is_calibrated_without_a_judge_that_breaks() -> None:
+    class Broken(PrecedentStore):
+        def opinion(self, request: Request) -> Opinion:
+            raise AttributeError("no such method")
+
+    broken = dataclasses.replace(judge(FakeBackend()), precedents=Broken([]))
+    with pytest.raises(BundleBroken, match="precedent"):
+        asyncio.run(calibrate(broken, [sample(1)], nothing))
 
 
 def test_calibration_without_samples_is_neutral() -> None:

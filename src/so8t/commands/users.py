@@ -61,7 +61,7 @@ def users(options: argparse.Namespace) -> int:
 @contextmanager
 def _desk(options: argparse.Namespace) -> Iterator[Desk]:
     serve = load_config(path=options.config).serve
-    policy, identity = _policy(options, serve), serve.identity
+    policy, identity = policy_of(options, serve), serve.identity
     store, passwords = Store(Path(options.db or identity.users), None), Passwords()
     try:
         accounts = Accounts(store, passwords, lambda: policy.levels)
@@ -72,7 +72,7 @@ def _desk(options: argparse.Namespace) -> Iterator[Desk]:
         store.close()
 
 
-def _policy(options: argparse.Namespace, serve: ServeConfig) -> Policy:
+def policy_of(options: argparse.Namespace, serve: ServeConfig) -> Policy:
     """The one the server will use: named here, in the configuration, in the bundle; else the demo policy."""
     bundle = Path(serve.bundle) if serve.bundle else newest_bundle(options.runs)
     own = str((bundle / POLICY).resolve()) if bundle is not None and (bundle / POLICY).is_file() else "demo"

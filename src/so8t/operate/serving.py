@@ -33,6 +33,7 @@ from so8t.operate.identity.authenticator import Authenticator
 from so8t.operate.policy_watch import PolicyWatch
 from so8t.operate.review.notify import Notifier
 from so8t.operate.review.queue import ReviewQueue
+from so8t.operate.search.service import DocumentSearch, search_of
 from so8t.operate.upstream import running_upstream
 
 SLOTS = 2
@@ -76,6 +77,7 @@ class Running:
     unproven: str
     bypass: Bypass | None = None
     drift: Drift | None = None
+    search: DocumentSearch | None = None
 
 
 @asynccontextmanager
@@ -122,10 +124,14 @@ async def running_office(
         if drift is not None:
             gateway.observers.append(drift.observe)
             work.append(drift.watch)
+        search = search_of(gateway, config.search)
+        if search is not None:
+            stack.callback(search.close)
+            work.append(search.watch)
         await stack.enter_async_context(beside(work))
         yield Running(
             config, bundle, quantisation, context, pool, gateway, policy, reader, reviews, notifier, events,
-            authenticator, unproven, bypass, drift,
+            authenticator, unproven, bypass, drift, search,
         )  # fmt: skip
 
 

@@ -46,6 +46,9 @@ class RememberingPrecedents(PrecedentStore):
     def nearest(self, query: str, count: int | None = None) -> list[tuple[Case, float]]:
         return self._store.nearest(query, count)
 
+    def rulings(self, query: str, least: float) -> list[tuple[Case, float]]:
+        return self._store.rulings(query, least)
+
     def opinion(self, request: Request) -> Opinion:
         if request.query not in self._opinions:
             self._opinions[request.query] = self._store.opinion(request)

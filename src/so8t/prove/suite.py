@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from so8t.core.errors import BackendProtocol
+from so8t.core.errors import BackendProtocol, BundleBroken
 from so8t.core.types import DECISIONS, Decision, Opinion, Request, Sample, Verdict
 from so8t.decide.allow_limit import AllowLimit, fit_allow_limit
 from so8t.decide.calibrate import (
@@ -114,7 +114,7 @@ def _plan_grid(parts: Array, labels: NDArray[np.int64]) -> float:
 def _fusion_temperature(judge: TripleJudge, opinions: Sequence[list[Opinion]], labels: NDArray[np.int64]) -> float:
     """From the requests that no rule decides and about which somebody spoke."""
     free = [(o, n) for o, n in zip(opinions, labels, strict=True) if all(one.floor is None for one in o)]
-    fused = [(fused_scores([o for o in said if not o.failed], judge.policy.fusion.weights), n) for said, n in free]
+    fused = [(fused_scores(said, judge.policy.fusion.weights), n) for said, n in free]
     spoken = [(scores, n) for scores, n in fused if scores is not None]
     rows = np.array([scores for scores, _ in spoken]) if spoken else np.zeros((0, 3))
     return fit_temperature(rows, np.array([n for _, n in spoken], dtype=np.int64))
@@ -136,8 +136,13 @@ def _allow_limit(
 
 
 async def _others(judge: TripleJudge, request: Request) -> list[Opinion]:
+    """What rule and precedent say. Raises BundleBroken for one that breaks: nothing is fitted without it."""
     opinions = await judge.opinions(request, judge.domain(request))
-    return [o for o in opinions if o.judge != "model"]
+    others = [o for o in opinions if o.judge != "model"]
+    for opinion in others:
+        if opinion.failed:
+            raise BundleBroken(detail=f"{opinion.judge}: {opinion.reason} ({request.id})")
+    return others
 
 
 async def evaluate(judge: TripleJudge, samples: Sequence[Sample], advance: Advance) -> list[Outcome]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,19 @@ class Folder:
         )
         return max(fitting, default=0)
 
+    def at(self, path: Path) -> os.stat_result | None:
+        """One file as `walk` would find it; None for what it would pass over, or what has gone."""
+        if not path.is_relative_to(self.path) or not kind_of(path.name):
+            return None
+        if any(_left_out(part) for part in path.relative_to(self.path).parts):
+            return None
+        try:
+            found = path.lstat()
+            inside = path.parent.resolve() == path.parent  # no link on the way
+        except OSError:
+            return None
+        return found if inside and stat.S_ISREG(found.st_mode) else None
+
     def walk(self) -> Iterator[tuple[Path, os.stat_result]]:
         """Every file of a kind that can be read. Links are not followed; what cannot be listed is passed over."""
         waiting = [self.path]
@@ -54,7 +68,7 @@ class Folder:
             except OSError:
                 continue
             for entry in inside:
-                if any(fnmatch.fnmatch(entry.name, glob) for glob in LEFT_OUT):
+                if _left_out(entry.name):
                     continue
                 try:
                     if entry.is_dir(follow_symlinks=False):
@@ -63,6 +77,10 @@ class Folder:
                         yield Path(entry.path), entry.stat(follow_symlinks=False)
                 except OSError:  # gone meanwhile
                     continue
+
+
+def _left_out(name: str) -> bool:
+    return any(fnmatch.fnmatch(name, glob) for glob in LEFT_OUT)
 
 
 def folders_of(config: SearchConfig, policy: Policy) -> list[Folder]:

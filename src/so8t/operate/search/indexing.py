@@ -90,12 +90,8 @@ def _differs(old: Known | None, new: Known) -> bool:
 def _current(folders: Sequence[Folder], only: Collection[Path] | None, mark: str) -> Iterator[tuple[str, File]]:
     """A file that lies in two of the folders counts for the more secret one."""
     for folder in sorted(folders, key=lambda f: f.level):
-        if only is None:
-            files = folder.walk()
-        else:
-            wanted = {p for p in only if p.is_relative_to(folder.path)}
-            parents = {p.parent for p in wanted}
-            files = ((p, s) for p, s in folder.walk() if p in wanted) if parents else iter(())
+        named = ((path, folder.at(path)) for path in only or ())
+        files = folder.walk() if only is None else ((path, stat) for path, stat in named if stat is not None)
         for path, stat in files:
             terms = f"{mark}:{folder.terms(path)}"
             known = Known(storable(path), folder.name, stat.st_size, stat.st_mtime_ns, terms)

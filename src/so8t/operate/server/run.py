@@ -13,6 +13,7 @@ import uvicorn
 from starlette.routing import BaseRoute
 
 from so8t.operate.server.app import application
+from so8t.operate.server.documents import routes as document_routes
 from so8t.operate.server.guard import Guard
 from so8t.operate.server.metrics import Metrics
 from so8t.operate.server.metrics import routes as metric_routes
@@ -42,6 +43,8 @@ def app_of(running: Running, office: Office, more: Sequence[BaseRoute] = ()) -> 
         metrics.apart.set_function(lambda: drift.share)
         metrics.drift.set_function(lambda: drift.alarms)
     routes = [*metric_routes(office, metrics, running.pool.up), *review_routes(office, running.reviews), *more]
+    if running.search is not None:
+        routes += document_routes(office, running.search)
     config = running.config
     return application(office, routes, hosts=hosts(config), concurrent=config.concurrent, each=config.concurrent_each)
 

@@ -1,0 +1,59 @@
+"""Document search over HTTP.
+
+POST /so8t/v1/search        {"query", "folders"?: [names], "limit"?} -> {"total", "loosely", "hits"}
+GET  /so8t/v1/search/state  how far the index is, for administrators
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import orjson
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.routing import Route
+
+from so8t.core.errors import RecordInvalid
+from so8t.operate.identity.identity import Role
+from so8t.operate.search.searching import MOST
+from so8t.operate.search.service import DocumentSearch
+from so8t.operate.server.body import read_json
+from so8t.operate.server.office import Office
+from so8t.operate.server.reviews import BASE
+
+MAX_FOLDERS = 100
+
+
+def routes(office: Office, search: DocumentSearch) -> list[Route]:
+    api = Documents(office, search)
+    return [
+        Route(f"{BASE}/search", api.ask, methods=["POST"]),
+        Route(f"{BASE}/search/state", api.state, methods=["GET"]),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    office: Office
+    search: DocumentSearch
+
+    async def ask(self, http: HttpRequest) -> Response:
+        identity = await self.office.identity(http)
+        body = await read_json(http)
+        query, folders, limit = body.get("query"), body.get("folders"), body.get("limit", 10)
+        if not isinstance(query, str):
+            raise RecordInvalid(where="query", detail="text")
+        if folders is not None and not _names(folders):
+            raise RecordInvalid(where="folders", detail=f"a list of at most {MAX_FOLDERS} names")
+        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST:
+            raise RecordInvalid(where="limit", detail=f"1 to {MOST}")
+        found = await self.search.ask(identity, query, folders, limit)
+        return Response(orjson.dumps(found.to_json()), media_type="application/json")
+
+    async def state(self, http: HttpRequest) -> Response:
+        await self.office.identity(http, Role.ADMIN)
+        return Response(orjson.dumps(await self.search.state()), media_type="application/json")
+
+
+def _names(value: object) -> bool:
+    return isinstance(value, list) and len(value) <= MAX_FOLDERS and all(isinstance(v, str) for v in value)
