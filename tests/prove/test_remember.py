@@ -51,7 +51,7 @@ def test_precedents_are_those_of_the_store() -> None:
 
 
 def test_everything_that_a_store_is_asked_goes_to_the_store() -> None:
-    """A method of the store that this one forgot would break on it, and calibration would be fitted without precedents."""
+    """A method of the store that this one forgot would break on it, and calibration lose its precedents."""
     asked = {n for n, f in vars(PrecedentStore).items() if callable(f) and not n.startswith("_")}
     own = set(vars(RememberingPrecedents))
     assert asked - own == {"add", "likeness"}  # what nobody does while proving

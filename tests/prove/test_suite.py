@@ -144,7 +144,9 @@ def test_the_limit_of_allow_comes_from_the_dangerous_requests_of_calibration() -
     found = asyncio.run(calibrate(made, samples, nothing)).allow
     assert (found.dangerous, found.allowed, found.bound) == (30, 0, 0.1) and found.certified
     assert found.below < 0.5 and found.at_most == pytest.approx(1 - 0.05 ** (1 / 30))
-    assert asyncio.run(calibrate(judge(Drawn(rows)), samples, nothing)).allow.allowed == 1  # no bound, no limit
+    fusion = dataclasses.replace(fusion, danger_allowed=None)
+    free = dataclasses.replace(made, policy=dataclasses.replace(POLICY, fusion=fusion))
+    assert asyncio.run(calibrate(free, samples, nothing)).allow.allowed == 1  # no bound, no limit
 
 
 def test_nothing_is_calibrated_without_a_judge_that_breaks() -> None:
