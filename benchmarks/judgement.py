@@ -3,6 +3,7 @@
     python benchmarks/judgement.py                                    the development part, without a model
     python benchmarks/judgement.py --bundle runs/tiny/bundle          all three judges of a bundle besides
     python benchmarks/judgement.py --curve                            wording by the number of written requests
+    python benchmarks/judgement.py --kinds                            which kinds of request each judge gets wrong
     python benchmarks/judgement.py --detectors FILE                   LiteLLM's and NeMo's (other_detectors.py)
     python benchmarks/judgement.py --test "why" [--bundle ...]        the test part; the use is written to USES.md
 
@@ -51,6 +52,7 @@ from so8t.prove.safety import Judged, figures
 
 HERE = Path(__file__).parent / "judgement"
 A, E, D = DECISIONS
+LENGTHS = (20, 60, 150)
 SHOWN = ("macro_f1", "refuse_recall", "danger_allowed", "over_refusal", "over_escalation")
 ALARM = tuple(
     [
@@ -239,6 +241,18 @@ def table(found: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def kinds(rows: Sequence[Row], decisions: Sequence[Decision]) -> str:
+    """Accuracy by disguise, by length and by what was taken for what."""
+    groups: dict[str, list[bool]] = defaultdict(list)
+    for row, decision in zip(rows, decisions, strict=True):
+        right, length = row.label is decision, len(row.request.query)
+        groups[f"disguise: {row.attack or 'none'}"].append(right)
+        groups[f"characters: up to {next((n for n in LENGTHS if length <= n), 'more')}"].append(right)
+        groups[f"{row.label} taken for {decision}"].append(right)
+    lines = (f"| {name} | {len(found)} | {sum(found) / len(found):.2f} |" for name, found in sorted(groups.items()))
+    return "\n".join(lines)
+
+
 def _interval(figure: dict[str, Any]) -> str:
     return f"{figure['value']:.3f} ({figure['low']:.3f}-{figure['high']:.3f})"
 
@@ -249,6 +263,7 @@ def main() -> int:
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--policy", default="demo")
     parser.add_argument("--curve", action="store_true", help="wording of 500, 1000, ... of the written requests")
+    parser.add_argument("--kinds", action="store_true", help="by disguise, length and what was taken for what")
     parser.add_argument("--detectors", type=Path, metavar="FILE", help="what other_detectors.py wrote")
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--json", type=Path, metavar="FILE")
@@ -272,7 +287,10 @@ def main() -> int:
         judges["bundle"] = by_bundle(options.bundle, times)
     found = {}
     for name, judge in judges.items():
-        found[name] = measure(rows, judge(rows), options.draws)
+        decisions = judge(rows)
+        found[name] = measure(rows, decisions, options.draws)
+        if options.kinds:
+            print(f"{name}\n\n| kind | n | right |\n|---|--:|--:|\n{kinds(rows, decisions)}\n")
         print(name, file=sys.stderr)
     print(f"{split}: {len(rows)} requests, {len(train)} written training requests\n\n{table(found)}")
     if times:

@@ -140,8 +140,9 @@ async def report(judge: TripleJudge, rows: Sequence[Row]) -> None:
         bound = [r for r in rows if any(o.floor for o in before[r.request.id].opinions)]
         loosened = sum(v.decision.severity < before[r.request.id].decision.severity
                        for r, v in zip(bound, await verdicts(poisoned.judge, bound), strict=True))  # fmt: skip
+        earlier = _danger(repeats, [before[r.request.id] for r in repeats])
         print(f"{name}: danger allowed {_danger(rows, list(before.values()))} -> {_danger(rows, after)}, of requests "
-              f"nobody decided {_danger(repeats, [before[r.request.id] for r in repeats])} -> {_danger(repeats, fresh)}; "
+              f"nobody decided {earlier} -> {_danger(repeats, fresh)}; "
               f"rules loosened {share(loosened, len(bound))}")  # fmt: skip
 
 
@@ -176,7 +177,8 @@ def likeness() -> None:
         store = PrecedentStore([Case(s.id, s.text, label(s), s.source) for s in others])
         members = [samples[n] for n in held]
         for n, one in enumerate(members):
-            twins = [t for t in members if t.pair and t.pair == one.pair and t.id < one.id and label(t) != label(one)]
+            twins = [t for t in members if t.pair and t.pair == one.pair and t.id < one.id]
+            twins = [t for t in twins if label(t) is not label(one)]
             twins = [t for t in twins if gap(t, LEVELS) == gap(one, LEVELS)]  # the levels tell the others apart
             found["twins"] += [distance(one.text, t.text, store, wording) for t in twins]
             if n % 4 == 0:
