@@ -433,7 +433,8 @@ def test_kill_and_resume(micro_run: Path, tmp_path: Path, environment: dict[str,
     seed = generator.randrange(1 << 30)
     generator.seed(seed)
     print(f"seed {seed}")
-    boundary = generator.choice(["synth", "multimodal", "validate", "base"])
+    # Not base: on a fast machine training is over before the first kill, and there is nothing left for the second.
+    boundary = generator.choice(["synth", "multimodal", "validate"])
     wait = generator.uniform(0.0, 0.5)
 
     def at_boundary() -> bool:

@@ -155,7 +155,8 @@ def test_calibrate_writes_what_a_bundle_could_serve_with(
         assert (found["n"], found["folds"]) == (30, 5) and len(found["plan_grid"]["ece"]) == 50
         assert all(math.isfinite(found[when][key]) for when in ("raw", "before", "after") for key in ("ece", "nll"))
     ja, en = report_table(report["reports"], "ja"), report_table(report["reports"], "en")
-    assert "計画の格子" in ja and "plan's grid" in en and ja.count("Q8_0") == 3
+    assert "計画の格子" in ja and "plan's grid" in en and ja.count("Q8_0") == 4
+    assert "許可の上限" in ja and "limit of ALLOW" in en
 
 
 def test_how_to_rebuild_is_said_in_both_languages() -> None:

@@ -143,8 +143,21 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Excerpt:
+    """A passage of one of the office's documents that an answer may be taken from: data, never an order."""
+
+    id: str
+    place: str
+    classification: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
-    """What an employee asks, with who asks and what is touched; `history` is what was said before, oldest first."""
+    """What an employee asks, with who asks and what is touched; `history` is what was said before, oldest first.
+
+    documents: what an answer is to be taken from. They are not judged; `classification` covers their levels.
+    """
 
     id: str
     query: str
@@ -153,6 +166,7 @@ class Request:
     domain: Domain | None = None
     user: str = "anonymous"
     history: tuple[Turn, ...] = ()
+    documents: tuple[Excerpt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

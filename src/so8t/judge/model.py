@@ -14,11 +14,11 @@ import numpy as np
 
 from so8t.ask.backend import Backend
 from so8t.core.errors import BackendProtocol
-from so8t.core.types import DECISIONS, Decision, Domain, Opinion, Request
+from so8t.core.types import DECISIONS, Decision, Domain, Opinion, Request, Turn
 from so8t.decide.calibrate import Array, Calibration, as_probabilities, pooled, softmax
 from so8t.decide.clearance import effective_classification
 from so8t.decide.policy import Policy
-from so8t.decide.prompt import ChatFormat, Prompt, Style, answer_prompt, decision_prompt
+from so8t.decide.prompt import ChatFormat, Prompt, Style, answer_prompt, decision_prompt, sources
 from so8t.decide.views import clearest, views
 from so8t.decide.wording import WordingModel
 
@@ -90,7 +90,8 @@ class ModelJudge:
     def answer_prompt(self, request: Request, policy: Policy, domain: Domain | None) -> str:
         """What an allowed request is answered from: what was said before, and the verdict."""
         asked = self.prompt(request, policy, domain)
-        return answer_prompt(asked, self.style, self.chat, DECISIONS[0], request.history)
+        said = (*request.history, Turn("user", sources(request.documents))) if request.documents else request.history
+        return answer_prompt(asked, self.style, self.chat, DECISIONS[0], said)
 
     async def answer(self, request: Request, policy: Policy, domain: Domain | None, maximum_tokens: int) -> str:
         """The model's answer to a request that was allowed."""

@@ -1,7 +1,8 @@
 """What a model says is looked at, sentence by sentence, before any of it leaves.
 
-Found are classification marks above the asker's clearance, personal data and secrets he did not bring himself, what
-the policy forbids in answers, and its canaries. Like requests, answers are read in every view (decide/views.py).
+Found are classification marks above the asker's clearance, personal data and secrets that neither he brought himself
+nor the documents hold that were read for him, what the policy forbids in answers, and its canaries. Like requests,
+answers are read in every view (decide/views.py).
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class AnswerCheck:
 
     def __post_init__(self) -> None:
         texts = [self.request.query, *(turn.text for turn in self.request.history if turn.role == "user")]
+        texts += [one.text for one in self.request.documents]  # which the asker may read
         found = (text[f.start : f.end] for text in texts for f in find(text, IDENTIFIERS))
         self._brought = frozenset(form for one in found for form in (one, nfkc(one)))
 

@@ -117,7 +117,8 @@ class Answering:
 
     def _fitting(self, request: Request, maximum_tokens: int) -> Request:
         """Without the oldest turns that would not fit the window: a character is hardly ever more than a token."""
-        room = self.context - maximum_tokens - len(request.query) - PROMPT_CHARACTERS
+        read = sum(len(one.place) + len(one.text) for one in request.documents)
+        room = self.context - maximum_tokens - len(request.query) - read - PROMPT_CHARACTERS
         turns = list(request.history)
         while turns and sum(len(turn.text) for turn in turns) > room:
             turns.pop(0)

@@ -144,6 +144,8 @@ class Gateway:
         texts = {"query": request.query}
         if request.history:
             texts["history"] = canonical_json([[turn.role, turn.text] for turn in request.history])
+        if request.documents:
+            texts["documents"] = canonical_json([[d.id, d.place, d.classification, d.text] for d in request.documents])
         if answer is not None:
             texts["reply"] = answer.text
         body = ledger_body(request, verdict) | ({} if answer is None else _ending(answer))
@@ -220,6 +222,7 @@ def ledger_body(request: Request, verdict: Verdict) -> dict[str, Any]:
         "actor": request.user,
         "clearance": request.clearance,
         "classification": request.classification,
+        **({"documents": [d.id for d in request.documents]} if request.documents else {}),
         **{k: v for k, v in verdict.to_json().items() if k not in ("id", "opinions")},
         "opinions": [{k: v for k, v in o.to_json().items() if k != "reason"} for o in verdict.opinions],
     }

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from office_server import ANSWER, Server
 
+from so8t.judge.precedent import Asked
 from so8t.operate.server import reviews
 
 ASKED = "人に聞くべき契約の件です。"
@@ -108,10 +109,6 @@ def test_what_was_never_handed_over(server: Server) -> None:
 def test_a_reviewers_decision_is_a_precedent_for_the_next(server: Server, seq: int) -> None:
     call(server, "reviewer", "POST", f"/so8t/v1/reviews/{seq}", {"decision": "ALLOW"})
     store = server.gateway.judge.precedents
-    assert [c.by for c in store.cases] == ["reviewer"] and asyncio.run(_opinion(store)) == "ALLOW"
-
-
-async def _opinion(store: Any) -> str:
-    from so8t.core.types import Request
-
-    return str(store.opinion(Request("q", ASKED)).decision)
+    ((ruled, likeness),) = store.rulings(ASKED, 0.6)
+    assert (ruled.by, ruled.decision, ruled.asked) == ("reviewer", "ALLOW", Asked("user", "社内限定", None))
+    assert likeness == pytest.approx(1.0)

@@ -17,7 +17,7 @@ from typing import Any
 
 from so8t.core.errors import LevelUnknown, NotPermitted, RecordInvalid, ReviewClosed
 from so8t.core.ledger_read import LedgerReader, Stored
-from so8t.core.types import Decision, Domain, Request, Turn
+from so8t.core.types import Decision, Domain, Excerpt, Request, Turn
 from so8t.judge.precedent import Asked, Case
 from so8t.operate.gateway import Gateway
 from so8t.operate.identity.identity import Identity, Role
@@ -157,7 +157,10 @@ class ReviewQueue:
             raise RecordInvalid(where=f"seq {case.seq}", detail="the text was erased")
         turns = _turns(texts.get("history", "[]"))
         domain = Domain(case.domain) if case.domain else None
-        return Request(case.request_id, texts["query"], case.clearance, case.classification, domain, case.asker, turns)
+        documents = tuple(Excerpt(*one) for one in json.loads(texts.get("documents", "[]")))
+        return Request(
+            case.request_id, texts["query"], case.clearance, case.classification, domain, case.asker, turns, documents
+        )
 
     async def answered(self, case: ReviewCase) -> str:
         """The answer of an allowed case: the reviewer's own words, else the model's, made and recorded once.

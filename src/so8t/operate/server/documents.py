@@ -1,6 +1,7 @@
 """Document search over HTTP.
 
 POST /so8t/v1/search        {"query", "folders"?: [names], "limit"?} -> {"total", "loosely", "hits"}
+POST /so8t/v1/answer        {"query", "folders"?} -> an answer from what was found, sentence by sentence with its source
 GET  /so8t/v1/search/state  how far the index is, for administrators
 """
 
@@ -14,20 +15,24 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from so8t.core.errors import RecordInvalid
+from so8t.operate.answering import AnswerOptions
 from so8t.operate.identity.identity import Role
 from so8t.operate.search.searching import MOST
 from so8t.operate.search.service import DocumentSearch
-from so8t.operate.server.body import read_json
+from so8t.operate.search.sourced import answer
+from so8t.operate.server.body import Json, read_json
 from so8t.operate.server.office import Office
 from so8t.operate.server.reviews import BASE
 
 MAX_FOLDERS = 100
+LOOKED_AT = 10  # documents found for an answer; the best passages of them are read
 
 
 def routes(office: Office, search: DocumentSearch) -> list[Route]:
     api = Documents(office, search)
     return [
         Route(f"{BASE}/search", api.ask, methods=["POST"]),
+        Route(f"{BASE}/answer", api.answer, methods=["POST"]),
         Route(f"{BASE}/search/state", api.state, methods=["GET"]),
     ]
 
@@ -40,19 +45,33 @@ class Documents:
     async def ask(self, http: HttpRequest) -> Response:
         identity = await self.office.identity(http)
         body = await read_json(http)
-        query, folders, limit = body.get("query"), body.get("folders"), body.get("limit", 10)
-        if not isinstance(query, str):
-            raise RecordInvalid(where="query", detail="text")
-        if folders is not None and not _names(folders):
-            raise RecordInvalid(where="folders", detail=f"a list of at most {MAX_FOLDERS} names")
+        query, folders = _question(body)
+        limit = body.get("limit", 10)
         if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST:
             raise RecordInvalid(where="limit", detail=f"1 to {MOST}")
         found = await self.search.ask(identity, query, folders, limit)
         return Response(orjson.dumps(found.to_json()), media_type="application/json")
 
+    async def answer(self, http: HttpRequest) -> Response:
+        identity = await self.office.identity(http)
+        query, folders = _question(await read_json(http))
+        found = await self.search.ask(identity, query, folders, LOOKED_AT)
+        options = AnswerOptions(self.office.maximum_tokens)
+        made = await answer(self.office.gateway, identity, query, found, options)
+        return Response(orjson.dumps(made.to_json()), media_type="application/json")
+
     async def state(self, http: HttpRequest) -> Response:
         await self.office.identity(http, Role.ADMIN)
         return Response(orjson.dumps(await self.search.state()), media_type="application/json")
+
+
+def _question(body: Json) -> tuple[str, list[str] | None]:
+    query, folders = body.get("query"), body.get("folders")
+    if not isinstance(query, str):
+        raise RecordInvalid(where="query", detail="text")
+    if folders is not None and not _names(folders):
+        raise RecordInvalid(where="folders", detail=f"a list of at most {MAX_FOLDERS} names")
+    return query, folders
 
 
 def _names(value: object) -> bool:

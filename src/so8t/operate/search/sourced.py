@@ -1,0 +1,116 @@
+"""An answer from documents: found, judged, written from the passages alone, and every sentence held against them.
+
+The question is judged like any other, at the highest level of what was read for it; the passages are not, for they are
+data. One in which a rule of the policy sees a forbidden or doubtful request - as an order smuggled into a document
+would be - is left out and named. Which passage a sentence stands on is worked out from the texts and not asked of the
+model, so a sentence without one shows as such: the model's own, which nobody should rely on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from so8t.core.text import ngrams, sentences
+from so8t.core.types import Decision, Excerpt, Reply, Request
+from so8t.decide.policy import Policy
+from so8t.judge.rule import rule_opinion
+from so8t.operate.answering import AnswerOptions
+from so8t.operate.gateway import Gateway
+from so8t.operate.identity.identity import Identity
+from so8t.operate.search.grams import matched
+from so8t.operate.search.searching import Hit, Result
+
+PASSAGES = 4
+SUPPORTED = 0.5  # least share of a sentence's pairs of characters that its passage holds
+NOT_FOUND = "その権限で読める文書の中に、あてはまる箇所が見つかりません。"
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence of the answer and the number of the passage it stands on, from 1; None = on none of them."""
+
+    text: str
+    source: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sourced:
+    """`reply` None: nothing was found, so nobody was asked. `left_out`: places of passages that may hold orders."""
+
+    reply: Reply | None
+    documents: tuple[Excerpt, ...]
+    sentences: tuple[Sentence, ...]
+    left_out: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        verdict = self.reply.verdict if self.reply else None
+        return {
+            "answer": self.reply.text if self.reply else NOT_FOUND,
+            "decision": verdict.decision if verdict else None,
+            "reason": verdict.reason if verdict else "",
+            "ledger": {"seq": self.reply.ledger_seq, "head": self.reply.ledger_head} if self.reply else None,
+            "classification": max_level(self.documents),
+            "sentences": [{"text": s.text, "source": s.source} for s in self.sentences],
+            "documents": [
+                {"number": n, "id": d.id, "place": d.place, "classification": d.classification, "passage": d.text}
+                for n, d in enumerate(self.documents, 1)
+            ],
+            "left_out": list(self.left_out),
+        }  # fmt: skip
+
+
+def max_level(documents: Sequence[Excerpt]) -> str | None:
+    """The classification that the answer inherits; the documents stand in falling order of level."""
+    return documents[0].classification if documents else None
+
+
+async def answer(
+    gateway: Gateway, identity: Identity, query: str, found: Result, options: AnswerOptions | None = None
+) -> Sourced:
+    """Raises what Gateway.ask raises."""
+    policy = gateway.judge.policy
+    documents, left_out = excerpts(found.hits, identity.clearance, policy)
+    if not documents:
+        return Sourced(None, (), (), left_out)
+    request = Request(
+        f"req-{uuid4().hex}", query, identity.clearance, documents[0].classification, None, identity.name, (), documents
+    )
+    reply = await gateway.ask(request, options)
+    released = reply.verdict.decision is Decision.ALLOW and not (reply.withheld or reply.failed)
+    return Sourced(reply, documents, supported(reply.text, documents) if released else (), left_out)
+
+
+def excerpts(hits: Sequence[Hit], clearance: str, policy: Policy) -> tuple[tuple[Excerpt, ...], tuple[str, ...]]:
+    """The best PASSAGES passages, the most secret first, and the places of those left out."""
+    kept, left_out = list[Excerpt](), list[str]()
+    for hit in hits:
+        opinion = rule_opinion(Request("document", hit.passage, clearance), policy)
+        if opinion.decision not in (None, Decision.ALLOW):
+            left_out.append(hit.place)
+        elif len(kept) < PASSAGES:
+            kept.append(Excerpt(hit.id, hit.place, hit.level, hit.passage))
+    kept.sort(key=lambda one: -policy.levels.rank(one.classification))
+    return tuple(kept), tuple(left_out)
+
+
+def supported(text: str, documents: Sequence[Excerpt]) -> tuple[Sentence, ...]:
+    """Each sentence with the passage that holds most of its pairs of characters, if it holds enough of them."""
+    pairs = [_pairs(one.text) for one in documents]
+    return tuple(Sentence(sentence, _source(sentence, pairs)) for sentence in sentences(text))
+
+
+def _pairs(text: str) -> set[str]:
+    """Of neighbouring characters, past punctuation, which a retelling sets as it likes."""
+    return set(ngrams("".join(c for c in matched(text) if c.isalnum()), 2))
+
+
+def _source(sentence: str, passages: Sequence[set[str]]) -> int | None:
+    own = _pairs(sentence)
+    if not own:
+        return None
+    shares = [len(own & held) / len(own) for held in passages]
+    best = max(range(len(shares)), key=shares.__getitem__)
+    return best + 1 if shares[best] >= SUPPORTED else None
