@@ -74,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     _review_verb(verbs)
     _backup_verb(verbs)
     _search_verb(verbs)
+    _mcp_verb(verbs)
     _measuring_verbs(verbs)
     _look_verbs(verbs)
     return parser
@@ -283,6 +284,19 @@ def _search_verb(verbs: Any) -> None:
     )
     search.add_argument("--limit", type=int, default=10, metavar="N", help="出す件数 / how many")
     search.add_argument("--policy", default=None, help="方針ファイル(既定は設定かバンドルのもの) / policy file")
+
+
+def _mcp_verb(verbs: Any) -> None:
+    mcp = _verb(
+        verbs,
+        "mcp",
+        "MCP のクライアントに、動いているサーバーを道具として見せる",
+        "the running server as tools for an MCP client (stdio)",
+        "so8t.commands.mcp:mcp",
+        "mcp --key-file key.txt",
+    )
+    mcp.add_argument("--address", default="http://127.0.0.1:8008", help="サーバー http(s)://IP:番号 / the server")
+    mcp.add_argument("--key-file", type=Path, help="API キーのファイル(既定は環境変数 SO8T_KEY) / its file")
 
 
 def _measuring_verbs(verbs: Any) -> None:

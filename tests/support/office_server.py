@@ -20,7 +20,7 @@ from so8t.core.ledger import Ledger
 from so8t.core.ledger_read import LedgerReader
 from so8t.core.packaged import policy_text
 from so8t.core.sealing import TextKey
-from so8t.core.serve_config import IdentityConfig
+from so8t.core.serve_config import IdentityConfig, SearchConfig
 from so8t.core.types import DECISIONS
 from so8t.decide.calibrate import Calibration
 from so8t.decide.domain import BUCKETS, DomainModel
@@ -34,7 +34,10 @@ from so8t.operate.gateway import Gateway
 from so8t.operate.identity.authenticator import Authenticator
 from so8t.operate.identity.identity import Role
 from so8t.operate.review.queue import ReviewQueue
+from so8t.operate.search.service import search_of
 from so8t.operate.server.app import application
+from so8t.operate.server.documents import routes as document_routes
+from so8t.operate.server.ledger_state import routes as ledger_routes
 from so8t.operate.server.metrics import Metrics
 from so8t.operate.server.metrics import routes as metric_routes
 from so8t.operate.server.office import Office
@@ -47,6 +50,7 @@ CHAT = ChatFormat("{% for m in messages %}[{{ m.role }}]{{ m.content }}\n{% endf
 ANY = DomainModel(np.zeros((8, BUCKETS), np.float32), np.zeros(8, np.float32), 1.0, 0.0)
 # What the fake model thinks of a request that holds these words.
 SCORES = {"人に聞く": [0.0, 9.0, 0.0], "禁じる": [0.0, 0.0, 9.0], "": [9.0, 0.0, 0.0]}
+NO_FOLDERS = SearchConfig()
 ANSWER = "三行にまとめました。一つめは予算です。二つめは人です。"
 
 
@@ -77,7 +81,7 @@ class Server:
 
 
 def build(
-    folder: Path, backend: Upstream, texts: TextKey | None = None
+    folder: Path, backend: Upstream, texts: TextKey | None = None, folders: SearchConfig = NO_FOLDERS
 ) -> tuple[Gateway, Office, Any, Ledger, TextKey, Authenticator]:
     texts = texts or TextKey.generate()
     ledger = Ledger(folder / "ledger.db", signing.load_or_create(folder / "ledger.key"), texts)
@@ -96,7 +100,9 @@ def build(
     metrics = Metrics()
     gateway.observers.append(metrics.observe)
     reviews = ReviewQueue(gateway, LedgerReader(folder / "ledger.db", texts), learn=judge.precedents.add)
-    routes = [*metric_routes(office, metrics, pool.up), *review_routes(office, reviews)]
+    routes = [*metric_routes(office, metrics, pool.up), *review_routes(office, reviews), *ledger_routes(office)]
+    if (search := search_of(gateway, folders)) is not None:
+        routes += document_routes(office, search)
     app = application(office, routes, hosts=("127.0.0.1", "localhost"), concurrent=64)
     return gateway, office, app, ledger, texts, authenticator
 
@@ -111,13 +117,13 @@ async def people(authenticator: Authenticator) -> dict[str, str]:
 
 
 @contextmanager
-def running(folder: Path, backend: FakeBackend) -> Iterator[Server]:
+def running(folder: Path, backend: FakeBackend, folders: SearchConfig = NO_FOLDERS) -> Iterator[Server]:
     """The server in a thread of its own, for the time of the block."""
     ready, stop = threading.Event(), threading.Event()
     box: dict[str, Any] = {}
 
     async def main() -> None:
-        gateway, office, app, ledger, texts, authenticator = build(folder, backend)
+        gateway, office, app, ledger, texts, authenticator = build(folder, backend, folders=folders)
         box["keys"] = await people(authenticator)
         config = uvicorn.Config(
             app, host="127.0.0.1", port=0, http=GuardedHttp, ws="none", lifespan="off", access_log=False,

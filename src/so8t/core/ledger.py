@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -37,6 +38,7 @@ from so8t.core.files import write_bytes
 from so8t.core.ledger_format import KINDS, Anchor, Entry, anchor_path_of, body_back, genesis, utc
 from so8t.core.ledger_lock import lock
 from so8t.core.ledger_record import Waiting, encode
+from so8t.core.ledger_report import Report
 from so8t.core.ledger_store import Row, Tail, store_at
 from so8t.core.ledger_verify import verify
 from so8t.core.sealing import TextKey
@@ -131,6 +133,14 @@ class Ledger:
         waiting = self._encode("note", {"event": "erased", "seq": seq, "reason": reason, "actor": actor})
         waiting.erases = seq
         return self._submit(waiting)
+
+    def verify_live(self) -> Report:
+        """The whole ledger as it lies there, while it is written to: entries younger than the anchor are in order.
+
+        Texts are counted, not opened. Takes its time; call it outside the event loop.
+        """
+        report = verify(self.path, self.anchor_path, self._key.public_key())
+        return replace(report, ok=all(problem.kind == "unanchored" for problem in report.problems))
 
     def close(self) -> None:
         """Commit what waits, sync the anchor, fold the log into the database; LedgerUnavailable if that fails."""

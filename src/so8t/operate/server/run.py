@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute
 from so8t.operate.server.app import application
 from so8t.operate.server.documents import routes as document_routes
 from so8t.operate.server.guard import Guard
+from so8t.operate.server.ledger_state import routes as ledger_routes
 from so8t.operate.server.metrics import Metrics
 from so8t.operate.server.metrics import routes as metric_routes
 from so8t.operate.server.office import Office
@@ -42,7 +43,11 @@ def app_of(running: Running, office: Office, more: Sequence[BaseRoute] = ()) -> 
     if (drift := running.drift) is not None:
         metrics.apart.set_function(lambda: drift.share)
         metrics.drift.set_function(lambda: drift.alarms)
-    routes = [*metric_routes(office, metrics, running.pool.up), *review_routes(office, running.reviews), *more]
+    routes: list[BaseRoute] = [
+        *metric_routes(office, metrics, running.pool.up),
+        *review_routes(office, running.reviews),
+    ]
+    routes += [*ledger_routes(office), *more]
     if running.search is not None:
         routes += document_routes(office, running.search)
     config = running.config
