@@ -3,6 +3,7 @@
     python benchmarks/judgement.py                                    the development part, without a model
     python benchmarks/judgement.py --bundle runs/tiny/bundle          all three judges of a bundle besides
     python benchmarks/judgement.py --curve                            wording by the number of written requests
+    python benchmarks/judgement.py --generated runs/tiny              wording of what a run's generator made
     python benchmarks/judgement.py --kinds                            which kinds of request each judge gets wrong
     python benchmarks/judgement.py --detectors FILE                   LiteLLM's and NeMo's (other_detectors.py)
     python benchmarks/judgement.py --test "why" [--bundle ...]        the test part; the use is written to USES.md
@@ -33,9 +34,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from so8t.build.data.sample_lines import load_samples, split_file
 from so8t.build.data.softmax_regression import fit
 from so8t.build.data.wording import fit_wording
 from so8t.build.steps import written_requests
+from so8t.build.train.samples import WRITTEN
 from so8t.core.config import load_config
 from so8t.core.files import read_json, read_jsonl
 from so8t.core.packaged import policy_text
@@ -173,6 +176,16 @@ def by_wording(train: Sequence[Sample]) -> Judge:
     return lambda rows: [one(row) for row in rows]
 
 
+def generated(train: Sequence[Sample], run: Path) -> dict[str, Judge]:
+    """wording of ever more requests that a run's stage synth composed, and of these with the written ones."""
+    rows = load_samples([split_file(run / "validate", Split.TRAIN)])
+    made = [s for s in rows if s.decision and not s.source.startswith(WRITTEN) and s.modality != "multimodal"]
+    made = random.Random(8).sample(made, len(made))
+    sizes = sorted({len(made) // 4, len(made) // 2, len(made)})
+    judges = {f"generated, {size:,}": by_wording(made[:size]) for size in sizes}
+    return judges | {f"written, {len(train):,}": by_wording(train), "both": by_wording([*train, *made])}
+
+
 def by_detector(blocked: Sequence[str]) -> Judge:
     names = frozenset(blocked)
     return lambda rows: [D if row.request.id in names else A for row in rows]
@@ -263,6 +276,7 @@ def main() -> int:
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--policy", default="demo")
     parser.add_argument("--curve", action="store_true", help="wording of 500, 1000, ... of the written requests")
+    parser.add_argument("--generated", type=Path, metavar="RUN", help="with the requests that a run has composed")
     parser.add_argument("--kinds", action="store_true", help="by disguise, length and what was taken for what")
     parser.add_argument("--detectors", type=Path, metavar="FILE", help="what other_detectors.py wrote")
     parser.add_argument("--draws", type=int, default=1000)
@@ -281,6 +295,8 @@ def main() -> int:
     }  # fmt: skip
     if options.curve:
         judges = curve(train)
+    if options.generated:
+        judges = generated(train, options.generated)
     if options.detectors:
         judges = {name: by_detector(found) for name, found in read_json(options.detectors).items()}
     if options.bundle:

@@ -17,6 +17,7 @@ from so8t.core.types import Decision, Domain, Sample
 from so8t.decide.policy import Policy
 
 LICENSE = "own"
+OWN = "own/"  # how the source of a company's own request begins
 MAX_QUERY = 20_000
 
 
@@ -51,7 +52,7 @@ def _sample(record: Mapping[str, Any], name: str, where: str, policy: Policy) ->
         id=f"own-{record['id']}",
         kind="request",
         text=record["query"],
-        source=f"own/{name}",
+        source=f"{OWN}{name}",
         license=LICENSE,
         domain=domain,
         split=split_of(f"own/{record['id']}"),
