@@ -56,7 +56,8 @@ def _head(old: Policy, new: Policy) -> Iterable[Difference]:
     for judged in DECISIONS:
         for true in DECISIONS:
             yield from _value(f"costs.{judged}.{true}", old.costs[judged][true], new.costs[judged][true])
-    yield from _value("fusion", old.fusion, new.fusion)
+    for name in ("weights", "minimum_confidence", "maximum_disagreement", "danger_allowed"):
+        yield from _value(f"fusion.{name}", getattr(old.fusion, name), getattr(new.fusion, name))
     yield from _entries("thresholds", old.thresholds, new.thresholds, str)
     yield from _entries("domains", old.domains, new.domains, _domain_form)
     for domain in old.domains.keys() & new.domains.keys():
