@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from resealing import resealed
 
 from so8t.core import signing
 from so8t.core.ledger_verify import verify
@@ -61,13 +62,14 @@ def test_from_the_first_user_to_ctrl_c(
     assert report.ok, report.problems[:3]
 
 
-def test_an_unproven_bundle_is_not_served(tmp_path: Path, micro_run: Path, so8t_process: Any) -> None:
-    listing = json.loads((micro_run / "bundle" / "card.json").read_text(encoding="utf-8"))
-    if listing["thresholds"]["passed"]:
-        pytest.skip("this micro bundle happens to reach its demo thresholds")
-    done = so8t_process("serve", "--config", config(tmp_path), "--bundle", micro_run / "bundle")
+def test_an_unproven_bundle_is_not_served(tmp_path: Path, bundle_copy: Path, so8t_process: Any) -> None:
+    card = json.loads((bundle_copy / "card.json").read_text(encoding="utf-8"))
+    card["thresholds"]["passed"] = False
+    (bundle_copy / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    key = resealed(bundle_copy, tmp_path / "trainer.key")
+    done = so8t_process("serve", "--config", config(tmp_path), "--bundle", bundle_copy, "--key", key)
     assert done.returncode == 8 and "B03" in done.stderr
     broken = tmp_path / "nothing"
     broken.mkdir()
-    done = so8t_process("serve", "--config", config(tmp_path), "--bundle", broken)
+    done = so8t_process("serve", "--config", config(tmp_path), "--bundle", broken, "--key", key)
     assert done.returncode == 8 and "Traceback" not in done.stderr

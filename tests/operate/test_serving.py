@@ -7,28 +7,15 @@ import json
 from pathlib import Path
 
 import pytest
+from resealing import resealed
 
 from so8t.ask.llamacpp import LlamaCpp
 from so8t.core import signing
-from so8t.core.bundle import LISTING, SIGNATURE, payload_digest
 from so8t.core.errors import BundleBroken, BundleUnproven, SignatureInvalid, So8tError
-from so8t.core.files import hash_folder, read_json
+from so8t.core.files import read_json
 from so8t.core.types import DECISIONS, Request
 from so8t.operate import serving
 from so8t.operate.serving import running_judge
-
-
-def resealed(folder: Path, key: Path) -> Path:
-    """List and sign a changed bundle anew, as its trainer could."""
-    listing = read_json(folder / LISTING)
-    for name in (LISTING, SIGNATURE):
-        (folder / name).unlink()
-    listing["files"] = hash_folder(folder)
-    listing["payload_digest"] = payload_digest(listing["files"])
-    raw = json.dumps(listing).encode()
-    (folder / LISTING).write_bytes(raw)
-    (folder / SIGNATURE).write_text(signing.sign(signing.load_or_create(key), raw))
-    return signing.public_path(key)
 
 
 async def opened(folder: Path, key: Path | None, **options: bool) -> None:
