@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -22,7 +23,7 @@ from so8t.core.ledger_read import LedgerReader, tail
 from so8t.core.ledger_verify import verify
 from so8t.core.packaged import policy_text
 from so8t.core.sealing import TextKey
-from so8t.core.types import DECISIONS, Decision, Domain, Reply, Request
+from so8t.core.types import DECISIONS, Decision, Domain, Floor, Reply, Request
 from so8t.decide.calibrate import Calibration
 from so8t.decide.domain import BUCKETS, DomainModel
 from so8t.decide.policy import Policy, parse_policy
@@ -31,7 +32,7 @@ from so8t.judge.model import ModelJudge
 from so8t.judge.precedent import PrecedentStore
 from so8t.judge.triple import TripleJudge
 from so8t.operate.answer_check import AnswerCheck
-from so8t.operate.answering import Answering
+from so8t.operate.answering import Answer, Answering
 from so8t.operate.gateway import MAX_QUERY, Gateway
 
 A, E, D = DECISIONS
@@ -284,3 +285,49 @@ def test_through_a_real_ledger(tmp_path: Path) -> None:
     assert LedgerReader(path, texts).texts(replies[0].ledger_seq)["query"] == ASKED.query
     report = verify(path, public_key=key.public_key())
     assert report.ok and report.entries == 9
+
+
+OUTSIDE = Floor("mail.outside", E, "宛先が社外です。")
+
+
+def worked(work: Any, request: Request = ASKED, decision: Decision = A) -> tuple[Reply, FakeLedger]:
+    ledger = FakeLedger(at_once=ENTRY)
+    return asyncio.run(gateway(ledger, decision).ask(request, None, work)), ledger
+
+
+@pytest.mark.parametrize("decision", DECISIONS)
+def test_a_floor_of_the_request_is_never_gone_below(decision: Decision) -> None:
+    reply, ledger = asked(dataclasses.replace(ASKED, floors=(OUTSIDE,)), decision)
+    assert reply.verdict.decision is E  # a model that would refuse disagrees with the floor: a person
+    assert OUTSIDE.rule in reply.verdict.rules and OUTSIDE.rule in ledger.bodies[0][1]["rules"]
+    assert any(o.reason == OUTSIDE.reason for o in reply.verdict.opinions)
+
+
+def test_work_takes_the_place_of_the_one_answer_and_is_not_asked_where_nothing_is_allowed() -> None:
+    called = []
+
+    async def work(request: Request, verdict: Any, judge: Any) -> Answer:
+        called.append(verdict.decision)
+        return Answer("議事録")
+
+    assert worked(work)[0].text == "議事録"
+    assert "引き継ぎ" in worked(work, decision=E)[0].text
+    assert called == [A]
+
+
+def test_what_only_the_finished_text_shows_hands_it_over() -> None:
+    async def work(request: Request, verdict: Any, judge: Any) -> Answer:
+        return Answer("部外秘の下書き", floor=OUTSIDE)
+
+    reply, ledger = worked(work)
+    assert reply.verdict.decision is E and "下書き" not in reply.text
+    assert [body[0] for body in ledger.bodies] == ["decision"] and "下書き" not in str(ledger.bodies)
+    assert "review" in ledger.bodies[0][1]
+
+
+def test_work_that_breaks_is_recorded_as_a_failed_answer() -> None:
+    async def work(request: Request, verdict: Any, judge: Any) -> Answer:
+        raise ZeroDivisionError
+
+    reply, ledger = worked(work)
+    assert reply.failed == "ZeroDivisionError" and ledger.bodies[0][1]["answer_failed"] == "ZeroDivisionError"

@@ -153,6 +153,16 @@ class Excerpt:
 
 
 @dataclass(frozen=True, slots=True)
+class Floor:
+    """What is known of a request beside its words and demands at least `decision`: a mail that leaves the company, an
+    image that was hardly readable. Bound like a hard rule; `rule` is its id in the verdict."""
+
+    rule: str
+    decision: Decision
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """What an employee asks, with who asks and what is touched; `history` is what was said before, oldest first.
 
@@ -167,6 +177,7 @@ class Request:
     user: str = "anonymous"
     history: tuple[Turn, ...] = ()
     documents: tuple[Excerpt, ...] = ()
+    floors: tuple[Floor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,12 +69,14 @@ def rule_opinion(request: Request, policy: Policy) -> Opinion:
     if unreadable:
         floors.append(Decision.ESCALATE)
         ids.append(UNREADABLE_RULE)
+    floors += [known.decision for known in request.floors]
+    ids += [known.rule for known in request.floors]
     if not ids:
         return Opinion("rule", ms=_since(began))
     floor = max(floors, key=lambda d: d.severity, default=None)
     probabilities = _probabilities(matches, floors)
     decision = max(DECISIONS, key=lambda d: (probabilities[d], d.severity))
-    reason = clearance.reason if clearance and clearance.decision is decision else _reason(decision, matches)
+    reason = clearance.reason if clearance and clearance.decision is decision else _reason(decision, matches, request)
     return Opinion("rule", decision, probabilities, tuple(ids), reason, _since(began), floor=floor)
 
 
@@ -148,11 +150,11 @@ def _probabilities(matches: Sequence[Match], floors: Sequence[Decision]) -> Mapp
     return {d: weight / total for d, weight in weights.items()}
 
 
-def _reason(decision: Decision, matches: Sequence[Match]) -> str:
+def _reason(decision: Decision, matches: Sequence[Match], request: Request) -> str:
     """The reason of the strongest rule for the decision, and which view it was found in if not the text as written."""
     speaking = [m for m in matches if m.rule.effect is decision]
     if not speaking:
-        return UNREADABLE_REASON
+        return next((known.reason for known in request.floors if known.decision is decision), UNREADABLE_REASON)
     best = max(speaking, key=lambda m: (m.rule.hard, m.rule.weight))
     name = _VIEW_NAMES.get(best.view)
     return best.rule.reason + (f"({name}で一致)" if name else "")

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from so8t.ask.backend import Piece, Sampling, Upstream
-from so8t.core.types import Domain, Request
+from so8t.core.types import Domain, Floor, Request
 from so8t.judge.conversation import kept
 from so8t.judge.model import ENDS
 from so8t.judge.triple import TripleJudge
@@ -38,7 +38,10 @@ class AnswerOptions:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was released, and how it ended: stopped, cut by the token limit, withheld, failed, or left by the asker."""
+    """What was released, and how it ended: stopped, cut by the token limit, withheld, failed, or left by the asker.
+
+    floor: what only the finished text shows and a person must decide on; then nothing of it is released.
+    """
 
     text: str
     tokens: int = 0
@@ -47,6 +50,7 @@ class Answer:
     failed: str = ""
     aborted: bool = False
     prompt_tokens: int = 0
+    floor: Floor | None = None
 
 
 @dataclass(slots=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,10 +24,12 @@ from so8t.decide.policy import Policy
 from so8t.decide.views import views
 from so8t.judge.triple import TripleJudge
 from so8t.operate.answering import Answer, Answering, AnswerOptions
-from so8t.operate.words import refusal
+from so8t.operate.words import FAILED, refusal
 
 MAX_QUERY = 20_000  # characters; longer requests are refused before anything looks at them
 MAX_HISTORY, MAX_TURNS = 100_000, 200  # characters and turns of what was said before
+# What makes the answer to an allowed request, where that is more than one question to the model.
+Work = Callable[[Request, Verdict, TripleJudge], Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +70,17 @@ class Gateway:
     ledger_failure: str = ""
     _endings: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
 
-    async def ask(self, request: Request, options: AnswerOptions | None = None) -> Reply:
-        """Raises LedgerUnavailable when the verdict cannot be made durable, LevelUnknown or RecordInvalid for a
-        request that nobody can judge."""
+    async def ask(self, request: Request, options: AnswerOptions | None = None, work: Work | None = None) -> Reply:
+        """`work` in place of the model's one answer. Raises LedgerUnavailable when the verdict cannot be made durable,
+        LevelUnknown or RecordInvalid for a request that nobody can judge."""
         begin, judge = self.clock(), self.judge
         verdict = await self._judged(request, judge)
         judged = self.clock()
-        answer = await self._whole(request, verdict, judge, options or AnswerOptions())
+        answer = await self._whole(request, verdict, judge, options or AnswerOptions(), work)
+        if answer.floor is not None:
+            request = replace(request, floors=(*request.floors, answer.floor))
+            verdict = await self._judged(request, judge)
+            answer = Answer(refusal(verdict))
         answered = self.clock()
         entry = await self._commit(request, verdict, answer, judge)
         ms = {
@@ -135,10 +141,17 @@ class Gateway:
             await self.note("error", {"request_id": request.id, "actor": request.user, "error": error.code})
             raise
 
-    async def _whole(self, request: Request, verdict: Verdict, judge: TripleJudge, options: AnswerOptions) -> Answer:
+    async def _whole(
+        self, request: Request, verdict: Verdict, judge: TripleJudge, options: AnswerOptions, work: Work | None
+    ) -> Answer:
         if verdict.decision != Decision.ALLOW:
             return Answer(refusal(verdict))
-        return await self.answering.whole(request, verdict.domain, judge, options)
+        if work is None:
+            return await self.answering.whole(request, verdict.domain, judge, options)
+        try:
+            return await work(request, verdict, judge)
+        except Exception as error:  # as Answering.whole: the verdict is still to be recorded
+            return Answer(FAILED, failed=type(error).__name__)
 
     async def _commit(self, request: Request, verdict: Verdict, answer: Answer | None, judge: TripleJudge) -> Entry:
         texts = {"query": request.query}
