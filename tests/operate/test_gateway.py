@@ -292,7 +292,10 @@ OUTSIDE = Floor("mail.outside", E, "宛先が社外です。")
 
 def worked(work: Any, request: Request = ASKED, decision: Decision = A) -> tuple[Reply, FakeLedger]:
     ledger = FakeLedger(at_once=ENTRY)
-    return asyncio.run(gateway(ledger, decision).ask(request, None, work)), ledger
+    made = gateway(ledger, decision)
+    made.works["minutes"] = work
+    order = dataclasses.replace(request, task="minutes", order='{"title":"定例"}')
+    return asyncio.run(made.ask(order)), ledger
 
 
 @pytest.mark.parametrize("decision", DECISIONS)
@@ -306,17 +309,20 @@ def test_a_floor_of_the_request_is_never_gone_below(decision: Decision) -> None:
 def test_work_takes_the_place_of_the_one_answer_and_is_not_asked_where_nothing_is_allowed() -> None:
     called = []
 
-    async def work(request: Request, verdict: Any, judge: Any) -> Answer:
-        called.append(verdict.decision)
-        return Answer("議事録")
+    async def work(request: Request, domain: Any, judge: Any) -> Answer:
+        called.append(request.order)
+        return Answer("議事録", made={"items": 3})
 
-    assert worked(work)[0].text == "議事録"
+    reply, ledger = worked(work)
+    assert (reply.text, reply.made) == ("議事録", {"items": 3})
+    kind, body, texts = ledger.bodies[0]
+    assert (kind, body["task"], texts["order"]) == ("decision", "minutes", called[0]) and "order" not in body
     assert "引き継ぎ" in worked(work, decision=E)[0].text
-    assert called == [A]
+    assert len(called) == 1
 
 
 def test_what_only_the_finished_text_shows_hands_it_over() -> None:
-    async def work(request: Request, verdict: Any, judge: Any) -> Answer:
+    async def work(request: Request, domain: Any, judge: Any) -> Answer:
         return Answer("部外秘の下書き", floor=OUTSIDE)
 
     reply, ledger = worked(work)
@@ -326,8 +332,14 @@ def test_what_only_the_finished_text_shows_hands_it_over() -> None:
 
 
 def test_work_that_breaks_is_recorded_as_a_failed_answer() -> None:
-    async def work(request: Request, verdict: Any, judge: Any) -> Answer:
+    async def work(request: Request, domain: Any, judge: Any) -> Answer:
         raise ZeroDivisionError
 
     reply, ledger = worked(work)
     assert reply.failed == "ZeroDivisionError" and ledger.bodies[0][1]["answer_failed"] == "ZeroDivisionError"
+
+
+def test_a_task_that_nobody_does_fails_and_is_recorded() -> None:
+    ledger = FakeLedger(at_once=ENTRY)
+    reply = asyncio.run(gateway(ledger).ask(dataclasses.replace(ASKED, task="unknown")))
+    assert reply.failed == "KeyError" and len(ledger.bodies) == 1

@@ -167,6 +167,8 @@ class Request:
     """What an employee asks, with who asks and what is touched; `history` is what was said before, oldest first.
 
     documents: what an answer is to be taken from. They are not judged; `classification` covers their levels.
+    floors: what is known beside the words. task: what is to be made ("minutes", "mail"), "" = an answer; order: what it
+    needs to know for that, as JSON.
     """
 
     id: str
@@ -178,6 +180,8 @@ class Request:
     history: tuple[Turn, ...] = ()
     documents: tuple[Excerpt, ...] = ()
     floors: tuple[Floor, ...] = ()
+    task: str = ""
+    order: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +259,8 @@ class Verdict:
 class Reply:
     """What leaves the gateway: the verdict, its ledger entry, and the text shown.
 
-    `cut`: the answer reached its token limit. `withheld`: why it was not released, or "". Tokens 0 = not told.
+    `cut`: the answer reached its token limit. `withheld`: why it was not released, or "". Tokens 0 = not told. made: of
+    a task, what the text was written from.
     """
 
     verdict: Verdict
@@ -268,6 +273,7 @@ class Reply:
     cut: bool = False
     withheld: str = ""
     failed: str = ""
+    made: Mapping[str, Any] | None = None
 
 
 _IMAGE_FIELDS = ("modality", "image_path", "image_type", "ocr_content", "safety_level")

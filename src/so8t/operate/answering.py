@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import Any
 
 from so8t.ask.backend import Piece, Sampling, Upstream
 from so8t.core.types import Domain, Floor, Request
@@ -40,7 +41,8 @@ class AnswerOptions:
 class Answer:
     """What was released, and how it ended: stopped, cut by the token limit, withheld, failed, or left by the asker.
 
-    floor: what only the finished text shows and a person must decide on; then nothing of it is released.
+    floor: what only the finished text shows and a person must decide on; then nothing of it is released. made: of a
+    task, what the text was written from.
     """
 
     text: str
@@ -51,6 +53,7 @@ class Answer:
     aborted: bool = False
     prompt_tokens: int = 0
     floor: Floor | None = None
+    made: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True)

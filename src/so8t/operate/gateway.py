@@ -18,7 +18,7 @@ from typing import Any
 from so8t.core.errors import BackendProtocol, LedgerError, RecordInvalid, So8tError
 from so8t.core.ledger import Ledger
 from so8t.core.ledger_format import Entry
-from so8t.core.types import Decision, Reply, Request, Verdict, canonical_json
+from so8t.core.types import Decision, Domain, Reply, Request, Verdict, canonical_json
 from so8t.decide.clearance import effective_classification
 from so8t.decide.policy import Policy
 from so8t.decide.views import views
@@ -29,7 +29,7 @@ from so8t.operate.words import FAILED, refusal
 MAX_QUERY = 20_000  # characters; longer requests are refused before anything looks at them
 MAX_HISTORY, MAX_TURNS = 100_000, 200  # characters and turns of what was said before
 # What makes the answer to an allowed request, where that is more than one question to the model.
-Work = Callable[[Request, Verdict, TripleJudge], Awaitable[Answer]]
+Work = Callable[[Request, Domain | None, TripleJudge], Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +55,15 @@ class Stream:
 class Gateway:
     """Judge, ledger and the model behind them; every skin (HTTP, MCP, console) calls ask() or stream().
 
-    `observers` are told of every durable verdict, `error_observers` of every error (code, request, its entry if it has
-    one); they must not raise and not wait. `ledger_failure`: why the last
-    entry could not be made durable, or "".
+    `works`: what makes the answer to an allowed request of a task. `observers` are told of every durable verdict,
+    `error_observers` of every error (code, request, its entry if it has one); they must not raise and not wait.
+    `ledger_failure`: why the last entry could not be made durable, or "".
     """
 
     judge: TripleJudge
     ledger: Ledger
     answering: Answering
+    works: dict[str, Work] = field(default_factory=dict)
     observers: list[Callable[[Recorded], None]] = field(default_factory=list)
     error_observers: list[Callable[[str, str, Entry | None], None]] = field(default_factory=list)
     clock: Callable[[], float] = time.perf_counter
@@ -70,13 +71,13 @@ class Gateway:
     ledger_failure: str = ""
     _endings: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
 
-    async def ask(self, request: Request, options: AnswerOptions | None = None, work: Work | None = None) -> Reply:
-        """`work` in place of the model's one answer. Raises LedgerUnavailable when the verdict cannot be made durable,
-        LevelUnknown or RecordInvalid for a request that nobody can judge."""
+    async def ask(self, request: Request, options: AnswerOptions | None = None) -> Reply:
+        """Raises LedgerUnavailable when the verdict cannot be made durable, LevelUnknown or RecordInvalid for a
+        request that nobody can judge."""
         begin, judge = self.clock(), self.judge
         verdict = await self._judged(request, judge)
         judged = self.clock()
-        answer = await self._whole(request, verdict, judge, options or AnswerOptions(), work)
+        answer = await self._whole(request, verdict, judge, options or AnswerOptions())
         if answer.floor is not None:
             request = replace(request, floors=(*request.floors, answer.floor))
             verdict = await self._judged(request, judge)
@@ -90,7 +91,7 @@ class Gateway:
         }
         return Reply(
             verdict, answer.text, entry.seq, entry.head, ms,
-            answer.tokens, answer.prompt_tokens, not answer.stopped, answer.withheld, answer.failed,
+            answer.tokens, answer.prompt_tokens, not answer.stopped, answer.withheld, answer.failed, answer.made,
         )  # fmt: skip
 
     async def stream(self, request: Request, options: AnswerOptions | None = None) -> Stream:
@@ -119,7 +120,7 @@ class Gateway:
     async def answer_reviewed(self, request: Request, decision_seq: int, review_seq: int) -> tuple[Entry, Answer]:
         """The model's answer to what a person has allowed, checked like any other, and its entry."""
         judge = self.judge
-        answer = await self.answering.whole(request, request.domain, judge, AnswerOptions())
+        answer = await self._made(request, request.domain, judge, AnswerOptions())
         body = {"request_id": request.id, "actor": request.user, "decision_seq": decision_seq, "review_seq": review_seq}
         entry = await self.record("answer", body | _ending(answer), {"reply": answer.text})
         return entry, answer
@@ -141,15 +142,18 @@ class Gateway:
             await self.note("error", {"request_id": request.id, "actor": request.user, "error": error.code})
             raise
 
-    async def _whole(
-        self, request: Request, verdict: Verdict, judge: TripleJudge, options: AnswerOptions, work: Work | None
-    ) -> Answer:
+    async def _whole(self, request: Request, verdict: Verdict, judge: TripleJudge, options: AnswerOptions) -> Answer:
         if verdict.decision != Decision.ALLOW:
             return Answer(refusal(verdict))
-        if work is None:
-            return await self.answering.whole(request, verdict.domain, judge, options)
+        return await self._made(request, verdict.domain, judge, options)
+
+    async def _made(
+        self, request: Request, domain: Domain | None, judge: TripleJudge, options: AnswerOptions
+    ) -> Answer:
+        if not request.task:
+            return await self.answering.whole(request, domain, judge, options)
         try:
-            return await work(request, verdict, judge)
+            return await self.works[request.task](request, domain, judge)
         except Exception as error:  # as Answering.whole: the verdict is still to be recorded
             return Answer(FAILED, failed=type(error).__name__)
 
@@ -159,6 +163,8 @@ class Gateway:
             texts["history"] = canonical_json([[turn.role, turn.text] for turn in request.history])
         if request.documents:
             texts["documents"] = canonical_json([[d.id, d.place, d.classification, d.text] for d in request.documents])
+        if request.order:
+            texts["order"] = request.order
         if answer is not None:
             texts["reply"] = answer.text
         body = ledger_body(request, verdict) | ({} if answer is None else _ending(answer))
@@ -236,6 +242,7 @@ def ledger_body(request: Request, verdict: Verdict) -> dict[str, Any]:
         "clearance": request.clearance,
         "classification": request.classification,
         **({"documents": [d.id for d in request.documents]} if request.documents else {}),
+        **({"task": request.task} if request.task else {}),
         **{k: v for k, v in verdict.to_json().items() if k not in ("id", "opinions")},
         "opinions": [{k: v for k, v in o.to_json().items() if k != "reason"} for o in verdict.opinions],
     }

@@ -61,6 +61,7 @@ class ReviewCase:
     closed: Status | None = None
     closed_seq: int | None = None
     answer_seq: int | None = None
+    task: str = ""
 
     def status(self, now: datetime) -> Status:
         if self.closed is not None:
@@ -93,6 +94,7 @@ def opened(entry: Stored) -> ReviewCase:
         reason=str(data.get("reason", "")),
         confidence=float(data.get("confidence", 0.0)),
         opinions=tuple(data.get("opinions", ())),
+        task=str(data.get("task", "")),
     )
 
 

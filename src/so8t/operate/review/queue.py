@@ -159,8 +159,9 @@ class ReviewQueue:
         domain = Domain(case.domain) if case.domain else None
         documents = tuple(Excerpt(*one) for one in json.loads(texts.get("documents", "[]")))
         return Request(
-            case.request_id, texts["query"], case.clearance, case.classification, domain, case.asker, turns, documents
-        )
+            case.request_id, texts["query"], case.clearance, case.classification, domain, case.asker, turns, documents,
+            task=case.task, order=texts.get("order", ""),
+        )  # fmt: skip
 
     async def answered(self, case: ReviewCase) -> str:
         """The answer of an allowed case: the reviewer's own words, else the model's, made and recorded once.
