@@ -28,7 +28,7 @@ from so8t.operate.minutes.spotting import BUCKETS, KINDS, Spotter, features
 from so8t.operate.minutes.transcript import Transcript, Utterance
 
 FOLDS = 6
-PENALTIES = (3e-6, 1e-5, 3e-5)
+PENALTIES = (3e-6, 1e-5)
 STEPS = 60
 LABELS = {"decision": "decisions", "todo": "todos", "open": "open"}
 Meeting = dict[str, Any]
@@ -214,9 +214,8 @@ def show(score: Score) -> None:
     for kind, count in score.kinds.items():
         precision, recall, f1 = count.rates()
         more = f"  owner {count.owner}/{count.found}  due {count.due}/{count.found}" if kind == "todo" else ""
-        print(
-            f"  {kind:9} P {precision:.2f} R {recall:.2f} F1 {f1:.2f}  ({count.found}/{count.made}/{count.wanted}){more}"
-        )
+        counts = f"({count.found}/{count.made}/{count.wanted})"
+        print(f"  {kind:9} P {precision:.2f} R {recall:.2f} F1 {f1:.2f}  {counts}{more}")
 
 
 def measure(meetings: Sequence[Meeting], spotter: Spotter) -> int:

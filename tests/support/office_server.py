@@ -20,7 +20,7 @@ from so8t.core.ledger import Ledger
 from so8t.core.ledger_read import LedgerReader
 from so8t.core.packaged import policy_text
 from so8t.core.sealing import TextKey
-from so8t.core.serve_config import IdentityConfig, SearchConfig
+from so8t.core.serve_config import IdentityConfig, MailConfig, SearchConfig
 from so8t.core.types import DECISIONS
 from so8t.decide.calibrate import Calibration
 from so8t.decide.domain import BUCKETS, DomainModel
@@ -41,8 +41,10 @@ from so8t.operate.server.ledger_state import routes as ledger_routes
 from so8t.operate.server.metrics import Metrics
 from so8t.operate.server.metrics import routes as metric_routes
 from so8t.operate.server.office import Office
+from so8t.operate.server.office_work import routes as work_routes
 from so8t.operate.server.protocol import GuardedHttp
 from so8t.operate.server.reviews import routes as review_routes
+from so8t.operate.works import works_of
 
 A, E, D = DECISIONS
 POLICY = parse_policy(*policy_text("demo"))
@@ -51,6 +53,7 @@ ANY = DomainModel(np.zeros((8, BUCKETS), np.float32), np.zeros(8, np.float32), 1
 # What the fake model thinks of a request that holds these words.
 SCORES = {"人に聞く": [0.0, 9.0, 0.0], "禁じる": [0.0, 0.0, 9.0], "": [9.0, 0.0, 0.0]}
 NO_FOLDERS = SearchConfig()
+MAIL = MailConfig(("example.co.jp",))
 ANSWER = "三行にまとめました。一つめは予算です。二つめは人です。"
 
 
@@ -88,7 +91,8 @@ def build(
     pool = Pool.of([("fake", backend)])
     model = ModelJudge(pool, CHAT, "compact", 1.0)
     judge = TripleJudge(POLICY, model, PrecedentStore([]), ANY, Calibration(), sparing=True)
-    gateway = Gateway(judge, ledger, Answering(pool))
+    answering = Answering(pool)
+    gateway = Gateway(judge, ledger, answering, works_of(answering, MAIL))
 
     async def record(event: str, body: Any) -> None:
         await gateway.note("access", {"event": event, **body})
@@ -101,6 +105,7 @@ def build(
     gateway.observers.append(metrics.observe)
     reviews = ReviewQueue(gateway, LedgerReader(folder / "ledger.db", texts), learn=judge.precedents.add)
     routes = [*metric_routes(office, metrics, pool.up), *review_routes(office, reviews), *ledger_routes(office)]
+    routes += work_routes(office, MAIL)
     if (search := search_of(gateway, folders)) is not None:
         routes += document_routes(office, search)
     app = application(office, routes, hosts=("127.0.0.1", "localhost"), concurrent=64)

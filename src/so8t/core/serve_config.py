@@ -139,6 +139,15 @@ class SearchConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class MailConfig:
+    """Mail drafts (issue 8.3). domains: the company's own, as example.co.jp; a recipient of any other is outside, and a
+    person decides. highest: the level that mail inside may carry without one; "" = the second lowest."""
+
+    domains: tuple[str, ...] = ()
+    highest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ServeConfig:
     """The gateway. hosts: further names by which browsers reach it (Host header); its own address is always one.
 
@@ -163,3 +172,4 @@ class ServeConfig:
     ledger: LedgerConfig = field(default_factory=LedgerConfig)
     notify: NotifyConfig = field(default_factory=NotifyConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
+    mail: MailConfig = field(default_factory=MailConfig)

@@ -30,11 +30,13 @@ from so8t.operate.eventlog.event_log import EventLog
 from so8t.operate.eventlog.sinks import sinks_of
 from so8t.operate.gateway import Gateway
 from so8t.operate.identity.authenticator import Authenticator
+from so8t.operate.mail.making import highest_inside
 from so8t.operate.policy_watch import PolicyWatch
 from so8t.operate.review.notify import Notifier
 from so8t.operate.review.queue import ReviewQueue
 from so8t.operate.search.service import DocumentSearch, search_of
 from so8t.operate.upstream import running_upstream
+from so8t.operate.works import works_of
 
 SLOTS = 2
 
@@ -101,7 +103,9 @@ async def running_office(
         judge = load_triple(folder, pool, calibration, bundle.payload_digest)
         proven, path = judge.policy, Path(config.policy) if config.policy else None
         judge = dataclasses.replace(judge, sparing=True, model_seconds=config.judge_seconds)
-        gateway = Gateway(judge, ledger, Answering(pool, context, config.answer_seconds))
+        highest_inside(judge.policy, config.mail)
+        answering = Answering(pool, context, config.answer_seconds)
+        gateway = Gateway(judge, ledger, answering, works_of(answering, config.mail))
         events = EventLog(sinks, lambda: datetime.now(UTC))
         stack.push_async_callback(_stopped, gateway, events)
         events.begin(ledger.head)

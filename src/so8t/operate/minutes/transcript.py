@@ -5,6 +5,7 @@ Every statement of the minutes names its line, so lines are counted as an editor
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ _VOICE = re.compile(r"<v(?:\.[^\s>]+)*\s+([^>]{1,60})>")
 _TAG = re.compile(r"<[^>]{0,80}>")
 _STAMP = re.compile(rf"^[\[(〔]?({_TIME})[\])〕]?\s*")
 # Yamada: ... ; 【山田】... ; ○山田委員 ... ; and, as some meeting programs write it, a line of its own: 山田 0:03
-_COLON = re.compile(rf"^([^\s:。、!?「」()][^:。、!?「」]{{0,{LONGEST_NAME - 1}}}?)\s*:(?!//)\s*(.*)$")
+_COLON = re.compile(rf"^([^\s:。、!?「」()][^:。、!?「」]{{0,{LONGEST_NAME - 1}}}?)\s*:(?!//|[0-9])\s*(.*)$")
 _BRACKET = re.compile(rf"^【([^】]{{1,{LONGEST_NAME}}})】\s*(.*)$")
 _CIRCLE = re.compile(rf"^[○◯●]\s*([^\s。、]{{1,{LONGEST_NAME}}})\s+(.*)$")
 _OWN_LINE = re.compile(rf"^([^。、!?:]{{1,{LONGEST_NAME}}}?)\s+({_TIME})$")
@@ -146,4 +147,4 @@ def _name(label: str) -> str:
 
 def _seconds(time: str) -> float:
     parts = [float(part.replace(",", ".")) for part in time.split(":")]
-    return sum(part * 60**place for place, part in enumerate(reversed(parts)))
+    return math.fsum(part * 60**place for place, part in enumerate(reversed(parts)))

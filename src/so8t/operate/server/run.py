@@ -19,6 +19,7 @@ from so8t.operate.server.ledger_state import routes as ledger_routes
 from so8t.operate.server.metrics import Metrics
 from so8t.operate.server.metrics import routes as metric_routes
 from so8t.operate.server.office import Office
+from so8t.operate.server.office_work import routes as work_routes
 from so8t.operate.server.protocol import GuardedHttp
 from so8t.operate.server.reviews import routes as review_routes
 from so8t.operate.serving import Running, hosts, made_at, model_details
@@ -47,7 +48,7 @@ def app_of(running: Running, office: Office, more: Sequence[BaseRoute] = ()) -> 
         *metric_routes(office, metrics, running.pool.up),
         *review_routes(office, running.reviews),
     ]
-    routes += [*ledger_routes(office), *more]
+    routes += [*ledger_routes(office), *work_routes(office, running.config.mail), *more]
     if running.search is not None:
         routes += document_routes(office, running.search)
     config = running.config

@@ -1,0 +1,101 @@
+"""Minutes through the gateway: judged, made, recorded, as a task of the asker's (SPEC O7).
+
+What is judged is the order; the transcript is material, like a document that an answer is taken from. Its level is the
+highest of what the asker states and the markings in it, so that minutes of a secret meeting are for who may read it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from so8t.core.errors import RecordInvalid
+from so8t.core.text import clean
+from so8t.core.types import Domain, Excerpt, Request, canonical_json
+from so8t.decide.clearance import classification_from_markers
+from so8t.decide.policy import Policy
+from so8t.judge.triple import TripleJudge
+from so8t.operate.answering import Answer, Answering
+from so8t.operate.identity.identity import Identity
+from so8t.operate.minutes.items import Item, items
+from so8t.operate.minutes.minutes import Minutes, markdown
+from so8t.operate.minutes.spotting import packaged_spotter
+from so8t.operate.minutes.transcript import Transcript, parse
+from so8t.operate.minutes.writing import Writer
+
+TASK = "minutes"
+SECONDS = 600.0  # for all that the model is asked; what is not written by then stays in the words that were said
+LONGEST_TITLE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """title, date: as the asker writes them. words: whether the model is asked for its own."""
+
+    title: str = ""
+    date: str = ""
+    words: bool = True
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> Order:
+        """Raises RecordInvalid."""
+        title, date, words = told.get("title", ""), told.get("date", ""), told.get("words", True)
+        for name, value in (("title", title), ("date", date)):
+            if not isinstance(value, str) or len(value) > LONGEST_TITLE:
+                raise RecordInvalid(where=name, detail=f"text of at most {LONGEST_TITLE} characters")
+        if not isinstance(words, bool):
+            raise RecordInvalid(where="words", detail="true or false")
+        return cls(clean(title), clean(date), words)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"title": self.title, "date": self.date, "words": self.words}
+
+
+def request(identity: Identity, order: Order, transcript: str, classification: str | None, policy: Policy) -> Request:
+    """Raises RecordInvalid for a transcript without words or too long, LevelUnknown."""
+    text = parse(transcript).text
+    marked = classification_from_markers(text, policy)
+    levels = [level for level in (classification, marked) if level is not None]
+    level = max(levels, key=policy.levels.rank, default=policy.levels.names[0])
+    name = hashlib.sha256(text.encode()).hexdigest()[:16]
+    excerpt = Excerpt(f"transcript-{name}", order.title or "会議の記録", level, text)
+    query = f"会議の記録から議事録を作る。題名: {order.title or 'なし'}"
+    return Request(
+        f"req-{uuid4().hex}", query, identity.clearance, level if levels else None, None, identity.name, (),
+        (excerpt,), task=TASK, order=canonical_json(order.to_json()),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class MinutesWork:
+    """The gateway's work of the task "minutes"."""
+
+    answering: Answering
+    seconds: float = SECONDS
+
+    async def __call__(self, asked: Request, domain: Domain | None, judge: TripleJudge) -> Answer:
+        order = Order.from_json(json.loads(asked.order))
+        transcript = parse(asked.documents[0].text)
+        found = await asyncio.to_thread(items, transcript, packaged_spotter())
+        writer = Writer(self.answering, judge, domain, asked, self.seconds)
+        overview: Sequence[Item] = ()
+        if order.words:
+            overview = await writer.overview(transcript.utterances)
+            found = [await _worded(writer, item, transcript) for item in found]
+        made = Minutes(
+            order.title, order.date, asked.documents[0].classification, transcript.speakers,
+            len(transcript.source), (*overview, *found), writer.asked, writer.kept,
+        )  # fmt: skip
+        return Answer(markdown(made), made=made.to_json())
+
+
+async def _worded(writer: Writer, item: Item, transcript: Transcript) -> Item:
+    if writer.over:
+        return item
+    places = [n for n, one in enumerate(transcript.utterances) if one.line in item.lines]
+    return await writer.worded(item, transcript.utterances, places)
