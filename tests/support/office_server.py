@@ -33,6 +33,7 @@ from so8t.operate.answering import Answering
 from so8t.operate.gateway import Gateway
 from so8t.operate.identity.authenticator import Authenticator
 from so8t.operate.identity.identity import Role
+from so8t.operate.mcp.http import routes as mcp_routes
 from so8t.operate.review.queue import ReviewQueue
 from so8t.operate.search.service import search_of
 from so8t.operate.server.app import application
@@ -105,7 +106,7 @@ def build(
     gateway.observers.append(metrics.observe)
     reviews = ReviewQueue(gateway, LedgerReader(folder / "ledger.db", texts), learn=judge.precedents.add)
     routes = [*metric_routes(office, metrics, pool.up), *review_routes(office, reviews), *ledger_routes(office)]
-    routes += work_routes(office, MAIL)
+    routes += [*work_routes(office, MAIL), *mcp_routes(office, ("127.0.0.1", "localhost"))]
     if (search := search_of(gateway, folders)) is not None:
         routes += document_routes(office, search)
     app = application(office, routes, hosts=("127.0.0.1", "localhost"), concurrent=64)

@@ -87,12 +87,14 @@ class Upstream(Protocol):
 
 @dataclass(slots=True)
 class FakeBackend:
-    """For tests: scores by prompt text where given, else made from a hash; never the same for all prompts."""
+    """For tests: scores by prompt text where given, else made from a hash; never the same for all prompts. `answers` by
+    prompt text too, else `answer`."""
 
     scores: Mapping[str, Sequence[float]] = field(default_factory=dict)
     answer: str = "はい。"
     error: Exception | None = None
     prompts: list[str] = field(default_factory=list)
+    answers: Mapping[str, str] = field(default_factory=dict)
 
     async def label_scores(self, prompt: str, labels: Sequence[str]) -> list[float]:
         self.prompts.append(prompt)
@@ -110,7 +112,8 @@ class FakeBackend:
         self.prompts.append(prompt)
         if self.error is not None:
             raise self.error
-        return Generation(self.answer, len(self.answer), True, 0.0)
+        answer = next((text for part, text in self.answers.items() if part in prompt), self.answer)
+        return Generation(answer, len(answer), True, 0.0)
 
     async def stream(
         self, prompt: str, maximum_tokens: int, stop: Sequence[str] = (), sampling: Sampling = GREEDY

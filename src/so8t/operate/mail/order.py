@@ -102,7 +102,8 @@ def _recipient(told: object) -> Recipient:
     """山田太郎 <yamada@example.co.jp>, or the address alone."""
     text = _text(told, "to", LONGEST_NAME + 320)
     name, address = parseaddr(text)
-    if not _ADDRESS.fullmatch(address) or any(c in name for c in '"<>@,;'):
+    strange = any(c in name for c in '"<>@,;') or len(text.splitlines()) > 1
+    if strange or not _ADDRESS.fullmatch(address):
         raise RecordInvalid(where="to", detail=f"an address expected: {text[:80]!r}")
     return Recipient(address, name.strip()[:LONGEST_NAME])
 

@@ -47,7 +47,8 @@ class Politeness:
 
 
 def politeness(text: str) -> Politeness:
-    spoken = [one for one in sentences(text) if not _NO_SENTENCE.match(one.strip())]
+    found = [one for one in sentences(text) if not _NO_SENTENCE.match(one.strip())]
+    spoken = [one for one in found if one[-1] in "。!?!?"] or found  # without a stop: a heading or a name
     polite = sum(_POLITE_END.search(one.rstrip("。」")) is not None for one in spoken) / len(spoken) if spoken else 0.0
     notes = tuple(f"「{found.group()}」: {why}" for form, why in _WRONG for found in form.finditer(text))
     return Politeness(polite, len(_HUMBLE.findall(text)), notes[:10])

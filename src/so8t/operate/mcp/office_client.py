@@ -4,23 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from so8t.ask.wire import Json, Wire
 from so8t.core.errors import RecordInvalid
 
 BASE = "/so8t/v1"
 CHAT = "/v1/chat/completions"
-PATHS = (CHAT, f"{BASE}/search", f"{BASE}/answer", f"{BASE}/requests", f"{BASE}/requests/", f"{BASE}/ledger/verify")
-ANSWER_SECONDS = 300.0
+PATHS = (
+    CHAT, f"{BASE}/search", f"{BASE}/answer", f"{BASE}/minutes", f"{BASE}/mail", f"{BASE}/requests",
+    f"{BASE}/requests/", f"{BASE}/ledger/verify",
+)  # fmt: skip
+ANSWER_SECONDS = 900.0  # of the longest: minutes of some hours in a model's words
 MODEL = "so8t"
+
+
+class Asked(Protocol):
+    """How the office is reached: over HTTP (Wire), or from within (inner.py)."""
+
+    async def get(self, path: str) -> Json: ...
+    async def post(self, path: str, body: Json) -> Json: ...
+    async def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class OfficeClient:
-    """`wire` carries the user's API key. Errors are those of Wire: BackendDown, BackendProtocol, OutboundRefused."""
+    """`wire` carries who asks. Errors are those of Wire: BackendDown, BackendProtocol, OutboundRefused."""
 
-    wire: Wire
+    wire: Asked
 
     @classmethod
     def at(cls, address: str, key: str) -> OfficeClient:
@@ -36,8 +47,8 @@ class OfficeClient:
 
     def _tools(self) -> Mapping[str, Callable[[Json], Awaitable[Json]]]:
         return {
-            "ask": self._ask, "search": self._search, "answer": self._answer,
-            "decision_status": self._status, "ledger_verify": self._verify,
+            "ask": self._ask, "search": self._search, "answer": self._answer, "minutes": self._minutes,
+            "mail_draft": self._mail, "decision_status": self._status, "ledger_verify": self._verify,
         }  # fmt: skip
 
     async def _ask(self, given: Json) -> Json:
@@ -53,6 +64,12 @@ class OfficeClient:
 
     async def _answer(self, given: Json) -> Json:
         return await self.wire.post(f"{BASE}/answer", given)
+
+    async def _minutes(self, given: Json) -> Json:
+        return await self.wire.post(f"{BASE}/minutes", given)
+
+    async def _mail(self, given: Json) -> Json:
+        return await self.wire.post(f"{BASE}/mail", given)
 
     async def _status(self, given: Json) -> Json:
         path = f"{BASE}/requests" + (f"/{int(given['seq'])}" if "seq" in given else "")

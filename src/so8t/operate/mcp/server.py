@@ -1,7 +1,7 @@
-"""MCP server over stdio (SPEC O9): a client's tools are the running office, under the identity of one API key.
+"""MCP server (SPEC O9): a client's tools are the running office, under the identity of one API key.
 
-The client starts this process and speaks through its standard input and output; the process speaks to the gateway
-alone, at the address it was given. Nothing is judged or kept here. Arguments are held against the pinned schemas before
+Over stdio the client starts this process, which speaks to the gateway alone, at the address it was given; over HTTP it
+is part of the server (http.py). Nothing is judged or kept here. Arguments are held against the pinned schemas before
 anything is sent; what goes wrong is told as the tool's error, in words and without a trace of the inside.
 """
 
@@ -30,7 +30,7 @@ INSTRUCTIONS = (
 
 
 def server_of(client: OfficeClient) -> Server[Any]:
-    """The five tools of tools.py, whatever transport carries them."""
+    """The tools of tools.py, whatever transport carries them."""
     by_name = {tool.name: (tool, Draft202012Validator(tool.schema)) for tool in TOOLS}
 
     async def list_tools(

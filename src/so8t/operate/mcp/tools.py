@@ -14,6 +14,9 @@ from so8t.core.types import canonical_json
 
 Schema = dict[str, Any]
 _QUERY: Schema = {"type": "string", "minLength": 1, "maxLength": 20_000}
+_LEVEL: Schema = {
+    "type": "string", "maxLength": 50, "description": "触れる資料の区分 / level of the material touched",
+}  # fmt: skip
 _FOLDERS: Schema = {
     "type": "array", "items": {"type": "string", "maxLength": 200}, "maxItems": 100,
     "description": "この名のフォルダだけ / only folders of these names",
@@ -48,9 +51,7 @@ TOOLS: tuple[Definition, ...] = (
         "allowed, a number if it is handed to a person.",
         {
             "query": _QUERY,
-            "classification": {
-                "type": "string", "maxLength": 50, "description": "触れる資料の区分 / level of the material touched",
-            },
+            "classification": _LEVEL,
         },
         ("query",),
         reads_only=False,
@@ -75,6 +76,47 @@ TOOLS: tuple[Definition, ...] = (
         "stands on none.",
         {"query": {**_QUERY, "maxLength": 1000}, "folders": _FOLDERS},
         ("query",),
+        reads_only=False,
+    ),
+    Definition(
+        "minutes",
+        "議事録を作る / minutes",
+        "会議の書き起こし(話者: 発言、WEBVTT、SRT)から、決まったこと、やること(担当、期限)、残ったことを取り出す。"
+        "各項目に元の行の番号が付く。 / Decisions, to-dos (owner, due) and open points from a transcript; each item "
+        "names the lines it stands on.",
+        {
+            "transcript": {"type": "string", "minLength": 1, "maxLength": 400_000},
+            "title": {"type": "string", "maxLength": 100},
+            "date": {"type": "string", "maxLength": 100},
+            "classification": _LEVEL,
+            "words": {
+                "type": "boolean", "default": True,
+                "description": "モデルに言い換えと概要を書かせる / let the model reword and summarise",
+            },
+        },
+        ("transcript",),
+        reads_only=False,
+    ),
+    Definition(
+        "mail_draft",
+        "メールの下書き / mail draft",
+        "目的、宛先、要点から下書きを作る。送りはしない。社外の宛先、区分の高い内容は人へ回る。 / "
+        "Draft a mail from its purpose, recipients and points; nothing is sent. Recipients outside and material of a "
+        "high level go to a person.",
+        {
+            "purpose": {"type": "string", "minLength": 1, "maxLength": 300},
+            "to": {
+                "type": "array", "minItems": 1, "maxItems": 50, "items": {"type": "string", "maxLength": 420},
+                "description": "住所か「名前 <住所>」 / an address or NAME <ADDRESS>",
+            },
+            "points": {"type": "array", "maxItems": 20, "items": {"type": "string", "maxLength": 500}},
+            "register": {"enum": ["丁重", "丁寧", "簡潔"], "default": "丁寧"},
+            "sender": {"type": "string", "maxLength": 100},
+            "reply": {"type": "string", "maxLength": 20_000, "description": "返信する相手のメール / mail to answer"},
+            "classification": _LEVEL,
+            "words": {"type": "boolean", "default": True},
+        },
+        ("purpose", "to"),
         reads_only=False,
     ),
     Definition(

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.routing import BaseRoute
 
+from so8t.operate.mcp.http import routes as mcp_routes
 from so8t.operate.server.app import application
 from so8t.operate.server.documents import routes as document_routes
 from so8t.operate.server.guard import Guard
@@ -49,6 +50,7 @@ def app_of(running: Running, office: Office, more: Sequence[BaseRoute] = ()) -> 
         *review_routes(office, running.reviews),
     ]
     routes += [*ledger_routes(office), *work_routes(office, running.config.mail), *more]
+    routes += mcp_routes(office, hosts(running.config))
     if running.search is not None:
         routes += document_routes(office, running.search)
     config = running.config

@@ -1,0 +1,75 @@
+"""The running office asked from within itself: a route called as an ASGI application, in the name of an outer request.
+
+What comes to /mcp goes through the very routes that HTTP clients use, so identity, limits, judging and the ledger are
+theirs; it only takes no second place of the guard, where it would wait for itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.requests import Request as HttpRequest
+from starlette.types import Message
+
+from so8t.ask.wire import Json, words
+from so8t.core.errors import BackendProtocol
+
+# Of the outer request, what belongs to its body and its protocol and not to who sends it.
+_OWN = (b"content-", b"accept", b"mcp-", b"transfer-", b"connection", b"x-so8t-")
+
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """An Asked of office_client.py."""
+
+    outer: HttpRequest
+
+    async def get(self, path: str) -> Json:
+        return await self._ask("GET", path, b"")
+
+    async def post(self, path: str, body: Json) -> Json:
+        return await self._ask("POST", path, orjson.dumps(body))
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def _ask(self, method: str, path: str, body: bytes) -> Json:
+        """Raises BackendProtocol with the words of a refusal."""
+        status, content = await self._called(method, path, body)
+        try:
+            told = orjson.loads(content)
+        except ValueError:
+            told = None
+        if status != 200 or not isinstance(told, dict):
+            why = told["error"] if isinstance(told, dict) and "error" in told else content[:200]
+            raise BackendProtocol(where=path, detail=f"HTTP {status} {words(why)}")
+        return told
+
+    async def _called(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        headers = [(name, value) for name, value in self.outer.scope["headers"] if not name.startswith(_OWN)]
+        headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        scope: dict[str, Any] = {
+            **{key: self.outer.scope[key] for key in ("type", "asgi", "http_version", "scheme", "server", "client")},
+            "method": method, "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "",
+            "headers": headers,
+        }  # fmt: skip
+        status, content, sent = 500, bytearray(), False
+
+        async def receive() -> Message:
+            nonlocal sent
+            if sent:
+                return {"type": "http.disconnect"}
+            sent = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            else:
+                content.extend(message.get("body", b""))
+
+        await self.outer.app(scope, receive, send)
+        return status, bytes(content)
