@@ -75,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     _backup_verb(verbs)
     _search_verb(verbs)
     _mcp_verb(verbs)
+    _office_verbs(verbs)
     _measuring_verbs(verbs)
     _look_verbs(verbs)
     return parser
@@ -297,6 +298,41 @@ def _mcp_verb(verbs: Any) -> None:
     )
     mcp.add_argument("--address", default="http://127.0.0.1:8008", help="サーバー http(s)://IP:番号 / the server")
     mcp.add_argument("--key-file", type=Path, help="API キーのファイル(既定は環境変数 SO8T_KEY) / its file")
+
+
+def _office_verbs(verbs: Any) -> None:
+    """Work that a running server does for one of its users."""
+    minutes = _verb(
+        verbs,
+        "minutes",
+        "書き起こしから議事録を作る(動いているサーバーで)",
+        "minutes of a transcript, made by the running server",
+        "so8t.commands.office:minutes",
+        "minutes 定例.vtt --key-file key.txt --out 定例.docx",
+    )
+    minutes.add_argument("file", type=Path, help="「話者: 発言」の文章、WEBVTT、SRT、Word / a transcript")
+    minutes.add_argument("--title", default="", help="題名(既定はファイル名) / its title")
+    minutes.add_argument("--date", default="", help="日付 / its date")
+    minutes.add_argument("--out", type=Path, metavar="F", help="書き先 .md .docx .json / where to")
+    mail = _verb(
+        verbs,
+        "mail",
+        "メールの下書きを作る(動いているサーバーで。送らない)",
+        "draft a mail, by the running server; nothing is sent",
+        "so8t.commands.office:mail",
+        "mail --purpose 日程の変更を連絡する --to 'a@example.co.jp' --point 十二月三日に変わります",
+    )
+    mail.add_argument("--purpose", required=True, help="何のためのメールか / what it is for")
+    mail.add_argument("--to", action="append", required=True, metavar="ADDRESS", help="宛先(何度でも) / recipient")
+    mail.add_argument("--point", action="append", default=[], help="必ず書くこと(何度でも) / what it must say")
+    mail.add_argument("--register", choices=("丁重", "丁寧", "簡潔"), default="丁寧", help="敬語の程度 / politeness")
+    mail.add_argument("--sender", default="", help="差出人の名 / who signs")
+    mail.add_argument("--reply", type=Path, metavar="F", help="返信する相手のメール / the mail that is answered")
+    for made in (minutes, mail):
+        made.add_argument("--classification", default="", help="触れる資料の区分 / level of the material")
+        made.add_argument("--no-words", action="store_true", help="モデルに文を書かせない / no words of the model's")
+        made.add_argument("--server", default="http://127.0.0.1:8008", help="サーバー http(s)://IP:番号 / the server")
+        made.add_argument("--key-file", type=Path, help="API キーのファイル(既定は環境変数 SO8T_KEY) / its file")
 
 
 def _measuring_verbs(verbs: Any) -> None:

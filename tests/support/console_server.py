@@ -24,7 +24,15 @@ from so8t.core import signing
 from so8t.core.bundle import Bundle
 from so8t.core.ledger import Ledger
 from so8t.core.ledger_read import LedgerReader
-from so8t.core.serve_config import IdentityConfig, LedgerConfig, NotifyConfig, ServeConfig
+from so8t.core.serve_config import (
+    IdentityConfig,
+    LedgerConfig,
+    MailConfig,
+    NotifyConfig,
+    SearchConfig,
+    SearchFolder,
+    ServeConfig,
+)
 from so8t.core.types import Domain, Levels
 from so8t.decide.calibrate import Calibration
 from so8t.decide.domain import DomainModel
@@ -43,10 +51,12 @@ from so8t.operate.identity.identity import Role
 from so8t.operate.policy_watch import PolicyWatch
 from so8t.operate.review.notify import Notifier
 from so8t.operate.review.queue import ReviewQueue
+from so8t.operate.search.service import search_of
 from so8t.operate.server.guard import Guard
 from so8t.operate.server.protocol import GuardedHttp
 from so8t.operate.server.run import app_of, office_of
 from so8t.operate.serving import Running, bundle_body, text_key
+from so8t.operate.works import works_of
 
 Clock = Callable[[], datetime]
 PASSWORD = "垣根の曲り角 たき火"
@@ -96,7 +106,13 @@ def bundle(folder: Path) -> Bundle:
 def config(folder: Path, **identity: Any) -> ServeConfig:
     ledger = LedgerConfig(str(folder / "ledger.db"), str(folder / "ledger.key"), str(folder / "text.key"))
     who = IdentityConfig(**{"users": str(folder / "users.db"), "requests_per_minute": 100_000, **identity})
-    return ServeConfig(ledger=ledger, identity=who, notify=NotifyConfig(file=str(folder / "notify.jsonl")))
+    documents = folder / "documents"
+    documents.mkdir(parents=True, exist_ok=True)
+    folders = (SearchFolder(str(documents), "総務", "社内限定", (("*役員*", "極秘"),)),)
+    return ServeConfig(
+        ledger=ledger, identity=who, notify=NotifyConfig(file=str(folder / "notify.jsonl")),
+        search=SearchConfig(str(folder / "search.db"), folders=folders), mail=MailConfig(("example.co.jp",)),
+    )  # fmt: skip
 
 
 @asynccontextmanager
@@ -111,7 +127,8 @@ async def office(
     judge = TripleJudge(policy, model, precedents, domains, Calibration(), sparing=True)
     path, key = Path(settings.ledger.path), signing.load_or_create(Path(settings.ledger.key))
     with Ledger(path, key, text_key(settings.ledger), clock=clock) as ledger:
-        gateway = Gateway(judge, ledger, Answering(pool), now=clock)
+        answering = Answering(pool)
+        gateway = Gateway(judge, ledger, answering, works_of(answering, settings.mail), now=clock)
         found = found or bundle(folder / "bundle")
         await gateway.note("bundle", bundle_body(found, unproven))
         watch = PolicyWatch(gateway, policy, Path(settings.policy) if settings.policy else None, bool(unproven))
@@ -130,12 +147,15 @@ async def office(
         notifier = Notifier(settings.notify, "http://127.0.0.1/review")
         events = EventLog(sinks_of(settings.ledger), clock)
         gateway.observers += [notifier.observe, events.observe]
+        search = search_of(gateway, settings.search)
         try:
             yield Running(
                 settings, found, "Q8_0", 4096, pool, gateway, watch, reader, reviews, notifier, events, authenticator,
-                unproven,
+                unproven, search=search,
             )  # fmt: skip
         finally:
+            if search is not None:
+                search.close()
             await gateway.settled()
             events.close()
             authenticator.close()

@@ -122,7 +122,7 @@ class Gateway:
         judge = self.judge
         answer = await self._made(request, request.domain, judge, AnswerOptions())
         body = {"request_id": request.id, "actor": request.user, "decision_seq": decision_seq, "review_seq": review_seq}
-        entry = await self.record("answer", body | _ending(answer), {"reply": answer.text})
+        entry = await self.record("answer", body | _ending(answer), _released(answer))
         return entry, answer
 
     async def note(self, kind: str, body: dict[str, Any]) -> Entry:
@@ -166,7 +166,7 @@ class Gateway:
         if request.order:
             texts["order"] = request.order
         if answer is not None:
-            texts["reply"] = answer.text
+            texts |= _released(answer)
         body = ledger_body(request, verdict) | ({} if answer is None else _ending(answer))
         if verdict.decision == Decision.ESCALATE:
             body["review"] = review_terms(request, verdict, judge.policy, self.now())
@@ -258,6 +258,11 @@ def review_terms(request: Request, verdict: Verdict, policy: Policy, now: dateti
         "four_eyes": rules.needs_two(classification, verdict.domain, verdict.rules),
         "classification": classification,
     }
+
+
+def _released(answer: Answer) -> dict[str, str]:
+    """What left, as the ledger keeps it: sealed, and erasable."""
+    return {"reply": answer.text} | ({"made": canonical_json(answer.made)} if answer.made is not None else {})
 
 
 def _ending(answer: Answer) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from so8t.core.errors import BundleBroken
 from so8t.core.text import nfkc
+from so8t.operate.minutes.cues import settled_by
 from so8t.operate.minutes.dates import due
 from so8t.operate.minutes.items import items
+from so8t.operate.minutes.linking import FEATURES
 from so8t.operate.minutes.owners import owner
 from so8t.operate.minutes.spotting import BUCKETS, KINDS, Spotter, packaged_spotter
 from so8t.operate.minutes.transcript import Utterance, parse
@@ -88,15 +90,32 @@ def test_the_model_survives_its_own_bytes_and_nothing_else() -> None:
     made = Spotter.from_bytes(packaged_spotter().to_bytes())
     said = parse(MEETING).utterances
     np.testing.assert_allclose(made.probabilities(said), packaged_spotter().probabilities(said), atol=1e-3)
-    for data in (b"", b"PK\x03\x04", npz(weight=np.zeros((3, 2)), bias=np.zeros(3), threshold=np.zeros(3))):
+    rest = {"bias": np.zeros(3), "threshold": np.zeros(3), "link": np.zeros((3, FEATURES))}
+    for data in (b"", b"PK\x03\x04", npz(weight=np.zeros((3, 2)), **rest), npz(**rest)):
         with pytest.raises(BundleBroken):
             Spotter.from_bytes(data)
-    broken = np.full((3, BUCKETS), np.nan, np.float32)
     with pytest.raises(BundleBroken, match="finite"):
-        Spotter.from_bytes(npz(weight=broken, bias=np.zeros(3), threshold=np.zeros(3)))
+        Spotter.from_bytes(npz(weight=np.full((3, BUCKETS), np.nan, np.float32), **rest))
 
 
 def npz(**arrays: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "holds"),
+    [
+        ("本件は承認とします。", "decision", True),
+        ("三月二十日に行うことに決定します。", "decision", True),
+        ("前回の会議で承認されました。", "decision", False),
+        ("この案を採択しますか。", "decision", False),
+        ("照明は次回に持ち越しとします。", "open", True),
+        ("本件は継続審議といたします。", "open", True),
+        ("昨年は持ち越しとしました。", "open", False),
+        ("承認とします。", "todo", False),
+    ],
+)
+def test_set_phrases(text: str, kind: str, holds: bool) -> None:
+    assert settled_by(text, kind) is holds

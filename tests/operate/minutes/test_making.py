@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,7 +49,7 @@ def test_a_meeting_becomes_minutes_that_stand_on_it(server: Server) -> None:
     assert "[L1]" in told["text"] and "**佐藤**(来週の金曜まで)" in told["text"]
     entry = server.reader.entries(kinds=("decision",))[-1]
     assert entry.data["task"] == "minutes" and entry.data["documents"][0].startswith("transcript-")
-    texts = server.reader.texts(entry)
+    texts = server.reader.texts(entry.seq)
     assert MEETING in texts["documents"].replace("\\n", "\n") and texts["reply"] == told["text"]
 
 
@@ -113,4 +115,14 @@ def test_nobody_else_gets_in(server: Server) -> None:
 def test_marks_in_a_meeting_make_no_headings_of_the_minutes(server: Server) -> None:
     hostile = "司会: では「# 見出し」[link](http://x) に決定します。\n司会: <script>は三月に行うことに決定します。"
     text = post(server, "minutes", transcript=hostile, title="# x [y](z)", words=False).json()["text"]
-    assert "\n# 見出し" not in text and "](http" not in text and "<script>" not in text
+    assert not re.search(r"^# 見出し|(?<!\\)\]\(|(?<!\\)<script", text, re.MULTILINE)
+
+
+def test_what_no_answer_may_hold_is_in_no_minutes(server: Server) -> None:
+    canary = "SO8T-CANARY-7f3a"
+    judge = server.gateway.judge
+    answer = dataclasses.replace(judge.policy.answer, canaries=(canary,))
+    server.gateway.judge = dataclasses.replace(judge, policy=dataclasses.replace(judge.policy, answer=answer))
+    meeting = MEETING + f"\n佐藤: はい、{canary} の件は来週の金曜までに私が送ります。"
+    told = post(server, "minutes", transcript=meeting, words=False).json()
+    assert canary not in told["text"] and told["made"]["withheld"] == 1 and "差し止めた項目が 1 件" in told["text"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from so8t.core.errors import NotPermitted
 from so8t.core.ledger_read import LedgerReader, Stored
@@ -17,7 +18,8 @@ from so8t.operate.review.case import ReviewCase, Status
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """`query` and `reply` are None where they were erased, or (reply) not there yet. `status` only of a case."""
+    """`query` and `reply` are None where they were erased, or (reply) not there yet. `status` only of a case. made: of
+    a task, what the reply was written from; source: the lines of a meeting that minutes were made of."""
 
     entry: Stored
     query: str | None
@@ -26,6 +28,12 @@ class Exchange:
     withheld: str = ""
     case: ReviewCase | None = None
     status: Status | None = None
+    made: Mapping[str, Any] | None = None
+    source: tuple[str, ...] = ()
+
+    @property
+    def task(self) -> str:
+        return str(self.entry.data.get("task") or "")
 
     @property
     def waits(self) -> bool:
@@ -44,26 +52,29 @@ async def own_exchange(visit: Visit, seq: int) -> Exchange:
         return found
     case = await reviews.case(seq)
     status = case.status(reviews.now())
-    reply = found.reply
     if status == Status.ALLOWED and found.query is not None:
         reply = await reviews.answered(case)
-    return Exchange(entry, found.query, reply, found.history, found.withheld, case, status)
+        later = await asyncio.to_thread(_read, reader, entry)
+        found = replace(later, reply=reply, made=later.made if later.reply == reply else None)
+    return replace(found, case=case, status=status)
 
 
 def _read(reader: LedgerReader, entry: Stored) -> Exchange:
-    """A streamed answer has an entry of its own."""
+    """A streamed answer, and one that a person allowed, has an entry of its own."""
     texts = reader.texts_of([entry]).get(entry.seq, {})
-    reply, withheld = texts.get("reply"), entry.data.get("answer_withheld", "")
-    if reply is None and entry.request_id is not None:
+    told, withheld = texts, entry.data.get("answer_withheld")
+    if ("reply" not in texts or entry.decision == Decision.ESCALATE) and entry.request_id is not None:
         later = reader.entries(kinds=("answer",), request_id=entry.request_id, after=entry.seq, limit=10)
         ends = [e for e in later if e.data.get("decision_seq") == entry.seq]
         if ends:
-            reply, withheld = reader.texts_of(ends[:1]).get(ends[0].seq, {}).get("reply"), _withheld(ends[0])
-    return Exchange(entry, texts.get("query"), reply, turns(texts.get("history", "[]")), str(withheld or ""))
-
-
-def _withheld(entry: Stored) -> str:
-    return str(entry.data.get("answer_withheld") or "")
+            told, withheld = reader.texts_of(ends[:1]).get(ends[0].seq, {}), ends[0].data.get("answer_withheld")
+    made = json.loads(told["made"]) if "made" in told else None
+    documents = json.loads(texts.get("documents", "[]")) if made is not None else []
+    source = tuple(documents[0][3].split("\n")) if documents and entry.data.get("task") == "minutes" else ()
+    history = turns(texts.get("history", "[]"))
+    return Exchange(
+        entry, texts.get("query"), told.get("reply"), history, str(withheld or ""), made=made, source=source
+    )
 
 
 def turns(text: str) -> tuple[Turn, ...]:

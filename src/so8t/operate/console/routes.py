@@ -22,6 +22,7 @@ from so8t.operate.console import (
     policy,
     review,
     training,
+    work,
 )  # fmt: skip
 from so8t.operate.console.faults import guarded
 from so8t.operate.console.forms import check_origin, read_form
@@ -56,6 +57,12 @@ PAGES = (
     Page("POST", "/account/logout", person.logout_everywhere, ANYBODY),
     Page("GET", "/chat", chat.show, USER),
     Page("POST", "/chat", chat.ask, USER),
+    Page("GET", "/search", work.search, USER),
+    Page("POST", "/search", work.answered, USER),
+    Page("GET", "/minutes", work.minutes_form, USER),
+    Page("POST", "/minutes", work.make_minutes, USER),
+    Page("GET", "/mail", work.mail_form, USER),
+    Page("POST", "/mail", work.make_mail, USER),
     Page("GET", "/requests", own.listed, USER),
     Page("GET", "/requests/{seq}", own.one, USER),
     Page("GET", "/requests/{seq}/state", own.state, USER),

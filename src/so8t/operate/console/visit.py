@@ -40,6 +40,9 @@ class Place:
 OVERSIGHT = (Role.AUDITOR, Role.ADMIN)
 MENU = (
     Place("chat", "/console/chat", "対話", "Chat", (Role.USER,)),
+    Place("search", "/console/search", "文書検索", "Search", (Role.USER,)),
+    Place("minutes", "/console/minutes", "議事録", "Minutes", (Role.USER,)),
+    Place("mail", "/console/mail", "メール", "Mail", (Role.USER,)),
     Place("requests", "/console/requests", "私の依頼", "My requests", (Role.USER,)),
     Place("review", "/console/review", "承認待ち", "Reviews", (Role.REVIEWER,)),
     Place("audit", "/console/audit", "監査", "Audit", (Role.AUDITOR,)),
@@ -102,7 +105,8 @@ class Visit:
         return page.page(name, self.lang, status, **self.frame(at), **values)
 
     def frame(self, at: str) -> Mapping[str, Any]:
-        menu = [place for place in MENU if not self.identity.roles.isdisjoint(place.roles)]
+        places = [place for place in MENU if place.key != "search" or self.running.search is not None]
+        menu = [place for place in places if not self.identity.roles.isdisjoint(place.roles)]
         return {
             "menu": menu, "at": at, "identity": self.identity, "csrf": self.session.csrf, "here": here(self.http),
             "organisation": self.running.policy.policy.org_name, "unproven": self.console.unproven,

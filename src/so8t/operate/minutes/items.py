@@ -14,16 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from so8t.operate.minutes.dates import due
+from so8t.operate.minutes.linking import REACH, features, linked
 from so8t.operate.minutes.owners import owner
-from so8t.operate.minutes.spotting import KINDS, Spotter
+from so8t.operate.minutes.spotting import KINDS, Floats, Spotter
 from so8t.operate.minutes.transcript import Transcript, Utterance, without_fillers
 
 MOST = 200  # items of a kind
 LONGEST = 160  # characters of an item's words
-# Utterances further apart than this are of different items; todos stand closer, as one follows the other.
-APART = {"decision": 3, "todo": 2, "open": 3}
-LENGTH = {"decision": 4, "todo": 4, "open": 4}  # utterances an item may reach over
-MERE_ASSENT = 12  # characters: "はい、わかりました。" promises what was asked before it
+LENGTH = 7  # utterances an item may reach over
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,34 +50,26 @@ def items(transcript: Transcript, spotter: Spotter) -> list[Item]:
     probabilities = spotter.probabilities(said)
     found = list[Item]()
     for k, kind in enumerate(KINDS):
-        spots = np.flatnonzero(probabilities[:, k] >= spotter.threshold[k])
-        groups = grouped(spots.tolist(), said, kind)
+        groups = grouped(said, probabilities[:, k], float(spotter.threshold[k]), spotter.link[k])
         best = sorted(groups, key=lambda group: -float(probabilities[group, k].max()))[:MOST]
         found += [_item(kind, group, transcript, probabilities[:, k]) for group in sorted(best)]
     return found
 
 
-def grouped(spots: Sequence[int], said: Sequence[Utterance], kind: str) -> list[list[int]]:
-    """Neighbouring spots that make one item."""
+def grouped(
+    said: Sequence[Utterance], probabilities: NDArray[np.float64], threshold: float, link: Floats
+) -> list[list[int]]:
+    """Those of at least `threshold`, with each that belongs to the one before it in one group."""
     groups = list[list[int]]()
-    for i in spots:
+    for i in np.flatnonzero(probabilities >= threshold).tolist():
         last = groups[-1] if groups else None
-        near = last is not None and i - last[-1] <= APART[kind] and i - last[0] < LENGTH[kind]
-        if last is not None and near and not (kind == "todo" and _another(last, i, said)):
-            last.append(i)
-        else:
-            groups.append([i])
+        if last is not None and i - last[-1] <= REACH and i - last[0] < LENGTH:
+            pair = features(said, last[-1], i, float(probabilities[last[-1]]), float(probabilities[i]))
+            if linked(link, pair):
+                last.append(i)
+                continue
+        groups.append([i])
     return groups
-
-
-def _another(group: Sequence[int], i: int, said: Sequence[Utterance]) -> bool:
-    """Whether an utterance promises something of its own, right after somebody else's to-do."""
-    one = said[i]
-    if i != group[-1] + 1 or len(one.text) <= MERE_ASSENT:
-        return False
-    speakers = tuple(dict.fromkeys(other.speaker for other in said))
-    before, after = owner([said[j] for j in group], speakers), owner([one], speakers)
-    return before is not None and after == one.speaker != before
 
 
 def _item(kind: str, group: Sequence[int], transcript: Transcript, probabilities: NDArray[np.float64]) -> Item:

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -20,6 +21,7 @@ from so8t.core.types import Domain, Excerpt, Request, canonical_json
 from so8t.decide.clearance import classification_from_markers
 from so8t.decide.policy import Policy
 from so8t.judge.triple import TripleJudge
+from so8t.operate.answer_check import AnswerCheck
 from so8t.operate.answering import Answer, Answering
 from so8t.operate.identity.identity import Identity
 from so8t.operate.minutes.items import Item, items
@@ -87,9 +89,12 @@ class MinutesWork:
         if order.words:
             overview = await writer.overview(transcript.utterances)
             found = [await _worded(writer, item, transcript) for item in found]
+        check = AnswerCheck(asked, judge.policy)
+        # Each by itself: what is withheld must not be read again with the next.
+        kept = tuple(item for item in (*overview, *found) if not copy(check).objection(item.text))
         made = Minutes(
             order.title, order.date, asked.documents[0].classification, transcript.speakers,
-            len(transcript.source), (*overview, *found), writer.asked, writer.kept,
+            len(transcript.source), kept, writer.asked, writer.kept, len(overview) + len(found) - len(kept),
         )  # fmt: skip
         return Answer(markdown(made), made=made.to_json())
 

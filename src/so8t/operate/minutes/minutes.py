@@ -17,7 +17,7 @@ NOTE = "各項目の [L数字] は、元の記録の行です。「発言」と�
 @dataclass(frozen=True, slots=True)
 class Minutes:
     """`items` of kind overview, decision, todo and open. asked, kept: how often a model was asked for words, and how
-    often they held; 0 = it was not used. lines: of the source."""
+    often they held; 0 = it was not used. lines: of the source. withheld: items that may not leave (answer_check.py)."""
 
     title: str
     date: str
@@ -27,6 +27,7 @@ class Minutes:
     items: tuple[Item, ...]
     asked: int = 0
     kept: int = 0
+    withheld: int = 0
 
     def of(self, kind: str) -> list[Item]:
         return [item for item in self.items if item.kind == kind]
@@ -39,7 +40,7 @@ class Minutes:
             "decisions": [item.to_json() for item in self.of("decision")],
             "todos": [item.to_json() for item in self.of("todo")],
             "open": [item.to_json() for item in self.of("open")],
-            "model": {"asked": self.asked, "kept": self.kept},
+            "model": {"asked": self.asked, "kept": self.kept}, "withheld": self.withheld,
         }  # fmt: skip
 
 
@@ -48,7 +49,8 @@ def markdown(minutes: Minutes) -> str:
     head = [f"# 議事録: {_plain(minutes.title) or '(題名なし)'}", ""]
     head += [f"- {name}: {_plain(value)}" for name, value in _facts(minutes) if value]
     body = [line for kind, heading in HEADINGS.items() for line in _section(kind, heading, minutes.of(kind))]
-    return "\n".join([*head, *body, "", NOTE])
+    more = [f"確認のため差し止めた項目が {minutes.withheld} 件あります。"] if minutes.withheld else []
+    return "\n".join([*head, *body, "", *more, NOTE])
 
 
 def _facts(minutes: Minutes) -> list[tuple[str, str]]:

@@ -20,23 +20,28 @@ from numpy.typing import NDArray
 
 from so8t.core.errors import BundleBroken
 from so8t.core.packaged import packaged
+from so8t.operate.minutes.cues import settled_by
+from so8t.operate.minutes.linking import FEATURES
 from so8t.operate.minutes.transcript import Utterance, without_fillers
 
 KINDS = ("decision", "todo", "open")
 BUCKETS = 1 << 15
 ORDER = 4  # characters of the longest n-gram
 AROUND = (0, -1, 1)  # the utterance, the one before, the one after
+CUE = 0.6  # least probability of what a set phrase says (cues.py)
 READ = 160  # characters of an utterance looked at: of a long one its end, where it comes to the point
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Spotter:
-    """weight [3, BUCKETS], bias [3], in the order of KINDS; threshold [3]: the least probability that counts."""
+    """weight [3, BUCKETS], bias [3], in the order of KINDS; threshold [3]: the least probability that counts; link
+    [3, FEATURES]: whether two belong together (linking.py)."""
 
     weight: Floats
     bias: Floats
     threshold: Floats
+    link: Floats
 
     def probabilities(self, utterances: Sequence[Utterance]) -> NDArray[np.float64]:
         """[utterances, 3]"""
@@ -44,12 +49,17 @@ class Spotter:
         scores = np.zeros((len(utterances), len(KINDS)))
         np.add.at(scores, rows, (self.weight[:, columns] * values).T)
         probabilities: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-(scores + self.bias)))
+        for i, one in enumerate(utterances):
+            for k, kind in enumerate(KINDS):
+                if probabilities[i, k] < CUE and settled_by(one.text, kind):
+                    probabilities[i, k] = CUE
         return probabilities
 
     def to_bytes(self) -> bytes:
         """NumPy's .npz: plain arrays, never pickle."""
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, weight=self.weight.astype(np.float16), bias=self.bias, threshold=self.threshold)
+        weight = self.weight.astype(np.float16)
+        np.savez_compressed(buffer, weight=weight, bias=self.bias, threshold=self.threshold, link=self.link)
         return buffer.getvalue()
 
     @classmethod
@@ -57,13 +67,14 @@ class Spotter:
         """Raises BundleBroken for anything but finite arrays of the right shape."""
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-                made = cls(*(arrays[name].astype(np.float32) for name in ("weight", "bias", "threshold")))
+                made = cls(*(arrays[name].astype(np.float32) for name in ("weight", "bias", "threshold", "link")))
         except (KeyError, ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
             raise BundleBroken(detail=f"minutes model: {error}") from error
-        shapes = (made.weight.shape, made.bias.shape, made.threshold.shape)
-        if shapes != ((len(KINDS), BUCKETS), (len(KINDS),), (len(KINDS),)):
-            raise BundleBroken(detail=f"minutes model: {shapes}")
-        if not all(np.isfinite(array).all() for array in (made.weight, made.bias, made.threshold)):
+        arrays_of = (made.weight, made.bias, made.threshold, made.link)
+        kinds = len(KINDS)
+        if [one.shape for one in arrays_of] != [(kinds, BUCKETS), (kinds,), (kinds,), (kinds, FEATURES)]:
+            raise BundleBroken(detail=f"minutes model: {[one.shape for one in arrays_of]}")
+        if not all(np.isfinite(one).all() for one in arrays_of):
             raise BundleBroken(detail="minutes model: not finite")
         return made
 
