@@ -75,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     _backup_verb(verbs)
     _search_verb(verbs)
     _mcp_verb(verbs)
+    _service_verb(verbs)
     _measuring_verbs(verbs)
     _look_verbs(verbs)
     return parser
@@ -297,6 +298,28 @@ def _mcp_verb(verbs: Any) -> None:
     )
     mcp.add_argument("--address", default="http://127.0.0.1:8008", help="サーバー http(s)://IP:番号 / the server")
     mcp.add_argument("--key-file", type=Path, help="API キーのファイル(既定は環境変数 SO8T_KEY) / its file")
+
+
+def _service_verb(verbs: Any) -> None:
+    service = _verb(
+        verbs,
+        "service",
+        "サーバーを Windows か systemd のサービスにする",
+        "the server as a service of Windows or systemd",
+        "so8t.commands.service:service",
+        "service install --dry-run",
+    )
+    service.epilog = f"{service.epilog}\n  so8t service status --json\n  so8t service messages --to ."
+    service.add_argument("action", choices=("install", "remove", "start", "stop", "status", "messages"))
+    service.add_argument("--config", type=Path, help="so8t.toml(既定は決まった場所) / by convention")
+    service.add_argument("--bundle", type=Path, help="バンドル(既定は設定か決まった場所) / as configured")
+    service.add_argument("--key", type=Path, help="信頼する公開鍵(既定は設定か決まった場所) / trusted public key")
+    service.add_argument("--user", action="store_true", help="自分だけのサービス(systemctl --user) / of one user")
+    service.add_argument("--account", default="", help="動かすアカウント(パスワードのないもの) / without a password")
+    service.add_argument("--now", action="store_true", help="install: すぐに動かす / start it at once")
+    service.add_argument("--dry-run", action="store_true", help="することを示すだけ / only say what would be done")
+    service.add_argument("--to", type=Path, metavar="DIR", help="messages: 文面の DLL を置く所 / where the DLL goes")
+    service.add_argument("--by", choices=("so8t", "mingw"), default="so8t", help="messages: 作り方 / who makes it")
 
 
 def _measuring_verbs(verbs: Any) -> None:

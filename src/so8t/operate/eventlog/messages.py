@@ -108,7 +108,7 @@ def decode_table(data: bytes) -> dict[int, str]:
 
 def rendered(text: str, *inserts: str) -> str:
     """What FormatMessage makes of it: %1 … %9, %n a new line, %0 the end without one, %% a per cent sign."""
-    shown = []
+    shown: list[str] = []
     for part in re.split(r"(%[0-9n%])", text):
         if part == "%0":
             return "".join(shown)
