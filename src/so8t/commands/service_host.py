@@ -16,6 +16,7 @@ import site
 import sys
 import threading
 import traceback
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -133,10 +134,10 @@ def served(arguments: list[str], ready: Any, stop: threading.Event) -> int:
     from so8t.core.errors import So8tError
 
     options = cli.build_parser().parse_args(["serve", *arguments])
+    print(f"{_now()} so8t serve")
 
     def told(running: Any, address: str) -> None:
-        for line in serve.words(running, address, options.lang == "ja"):
-            print(line)
+        print("\n".join([f"{_now()} {address}", *serve.words(running, address, options.lang == "ja")[1:]]))
         ready()
 
     try:
@@ -149,13 +150,17 @@ def served(arguments: list[str], ready: Any, stop: threading.Event) -> int:
         return So8tError.exit_code
 
 
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def end(service: Any, code: int) -> None:
     """Stopped on purpose: pywin32 tells so when we return. Else see above; the log is on disk by then."""
     from so8t.operate.service.service import KEEP_DOWN
 
     if code == 0:
         return
-    print(f"so8t serve: exit code {code}")
+    print(f"{_now()} so8t serve: exit code {code}")
     sys.stdout.flush()
     if code in KEEP_DOWN:
         service.ReportServiceStatus(STOPPED, win32ExitCode=SPECIFIC_ERROR, svcExitCode=code)

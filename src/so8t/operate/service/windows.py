@@ -17,7 +17,7 @@ from so8t.core.errors import ServiceAbsent, ServiceFailed, ServiceThere, SourceM
 from so8t.operate.eventlog.message_file import write_message_file
 from so8t.operate.eventlog.windows_sink import register, unregister
 from so8t.operate.service.places import Places
-from so8t.operate.service.pywin32 import ALREADY_RUNNING, NOT_ACTIVE, SPECIFIC_ERROR, Pywin32, windows_says
+from so8t.operate.service.pywin32 import ALREADY_RUNNING, NEVER_STARTED, NOT_ACTIVE, SPECIFIC_ERROR, Pywin32, windows_says
 from so8t.operate.service.service import DESCRIPTION, DISPLAY, NAME, WAIT_SECONDS, Condition, Program, State, Step
 from so8t.operate.service.windows_rights import MODIFY, READ, account_sid, protect, refuse_strangers, wanted
 
@@ -112,7 +112,7 @@ class WindowsService:
             return State("absent")
         condition = CONDITIONS.get(found["CurrentState"], "failed")
         code = found["Win32ExitCode"]
-        ended = found["ServiceSpecificExitCode"] if code == SPECIFIC_ERROR else code
+        ended = found["ServiceSpecificExitCode"] if code == SPECIFIC_ERROR else code if code != NEVER_STARTED else 0
         if condition == "stopped" and ended:
             condition = "failed"
         return State(
