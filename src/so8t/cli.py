@@ -395,8 +395,8 @@ def _look_verbs(verbs: Any) -> None:
         _verb(
             verbs,
             "selftest",
-            "この機械の GPU か Ollama で、頼りにすることを実際に確かめる",
-            "prove on this machine's GPU or Ollama what is relied on",
+            "この機械の GPU、Ollama、Windows、journald で、頼りにすることを実際に確かめる",
+            "prove on this machine's GPU, Ollama, Windows or journald what is relied on",
             "so8t.commands.selftest:selftest",
             "selftest gpu",
         )
@@ -556,12 +556,14 @@ def _compare_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _selftest_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("gpu", "ollama"), help="確かめる相手 / what to test")
+    parser.epilog = f"{parser.epilog}\n  so8t selftest windows"
+    parser.add_argument("what", choices=("gpu", "ollama", "windows", "journald"), help="確かめる相手 / what to test")
     parser.add_argument(
         "--device", choices=("cuda", "cpu"), default="cuda", help="cpu = CPU で済む検査だけ / what a CPU can do"
     )
     parser.add_argument("--out", type=Path, help="報告のファイル(既定は selftest-….json) / report file")
     parser.add_argument("--bundle", type=Path, help="ollama: バンドル(既定は最新) / bundle, newest by default")
     parser.add_argument("--address", default="", help="ollama: http://127.0.0.1:11434")
+    parser.add_argument("--user", action="store_true", help="journald: 自分だけのサービス / one user's service")
     parser.add_argument("--only", default="", metavar="Q8_0", help="ollama: 量子化(既定は運用のもの) / quantisation")
     _trust_options(parser)

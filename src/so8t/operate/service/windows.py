@@ -17,7 +17,14 @@ from so8t.core.errors import ServiceAbsent, ServiceFailed, ServiceThere, SourceM
 from so8t.operate.eventlog.message_file import write_message_file
 from so8t.operate.eventlog.windows_sink import register, unregister
 from so8t.operate.service.places import Places
-from so8t.operate.service.pywin32 import ALREADY_RUNNING, NEVER_STARTED, NOT_ACTIVE, SPECIFIC_ERROR, Pywin32, windows_says
+from so8t.operate.service.pywin32 import (
+    ALREADY_RUNNING,
+    NEVER_STARTED,
+    NOT_ACTIVE,
+    SPECIFIC_ERROR,
+    Pywin32,
+    windows_says,
+)
 from so8t.operate.service.service import DESCRIPTION, DISPLAY, NAME, WAIT_SECONDS, Condition, Program, State, Step
 from so8t.operate.service.windows_rights import MODIFY, READ, account_sid, protect, refuse_strangers, wanted
 
@@ -58,6 +65,7 @@ class WindowsService:
         for file in (self.program.base, self.host, self.config):
             if not file.is_file():
                 raise SourceMissing(where=file)
+        self._refuse_strangers()
 
     def installation(self) -> Sequence[Step]:
         messages, shown = str(self.places.messages), ", ".join(map(str, self.rights()))
@@ -120,6 +128,11 @@ class WindowsService:
             config[3], str(self._logs),
         )  # fmt: skip
 
+    def configured(self, what: int) -> Any:
+        """One of QueryServiceConfig2's answers. Raises ServiceAbsent."""
+        with self._opened(_CONNECT, _QUERY) as service:
+            return self.api.win32service.QueryServiceConfig2(service, what)
+
     @property
     def command(self) -> str:
         """The whole command line that Windows starts. Isolated: no variable and no user's folder adds to its path."""
@@ -141,11 +154,15 @@ class WindowsService:
         return {self.places.data.parent: READ, self.places.data: MODIFY, self._logs: MODIFY}
 
     def _protect(self) -> None:
-        sid, rights = account_sid(self.api, self.account), self.rights()
-        if self.places.data.parent.exists():
-            refuse_strangers(self.api, self.places.data.parent, but=list(rights)[1:])
-        for folder, mask in rights.items():
+        sid = account_sid(self.api, self.account)
+        for folder, mask in self.rights().items():
             protect(self.api, folder, wanted(sid, mask))
+        self._refuse_strangers()  # again: until now, anybody could have put something there
+
+    def _refuse_strangers(self) -> None:
+        root = self.places.data.parent
+        if root.exists():
+            refuse_strangers(self.api, root, but=(self.places.data, self._logs))
 
     def _register(self) -> None:
         file = self.places.messages
