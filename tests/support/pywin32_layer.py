@@ -57,9 +57,7 @@ class EventLayer:
         try:
             file = self.api.ExpandEnvironmentStrings(self.api.RegQueryValueEx(key, "EventMessageFile")[0])
             library = self.api.LoadLibraryEx(file, 0, 2)
-            return str(
-                self.api.FormatMessageW(0x800, library, eventLogRecord.EventID, 0, eventLogRecord.StringInserts)
-            )
+            return str(self.api.FormatMessageW(0x800, library, eventLogRecord.EventID, 0, eventLogRecord.StringInserts))
         except self.api.error:
             return ""
         finally:

@@ -26,9 +26,7 @@ def windows() -> Windows:
 
 
 @pytest.fixture(params=["stand-in", pytest.param("real layer", marks=pytest.mark.slow)])
-def pywin32(
-    request: pytest.FixtureRequest, windows: Windows, monkeypatch: pytest.MonkeyPatch
-) -> dict[str, ModuleType]:
+def pywin32(request: pytest.FixtureRequest, windows: Windows, monkeypatch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
     """pywin32's modules over the fake Windows, once with each layer."""
     compiled = modules(windows)
     for name in (*compiled, *LAYER):

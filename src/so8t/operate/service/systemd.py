@@ -131,18 +131,18 @@ class SystemdService:
 
     def texts(self) -> dict[str, str]:
         """Unit's name -> its text with the real places."""
-        serve = command([self._so8t, "serve", *self.arguments])
+        serve = command(self._so8t, ["serve", *self.arguments])
         at = {"ExecStart": serve, "WorkingDirectory": path_setting(self.places.data)}
         if self.user:
             return {SERVER: unit(USER_UNIT, at)}
         own = {**at, "User": self.account, "Group": self.account, "Documentation": ""}
         places = self.places
-        to: list[str | Path] = [self._so8t, "backup", "create", "--config", self.config, "--bundle", self.bundle]
+        to: list[str | Path] = ["backup", "create", "--config", self.config, "--bundle", self.bundle]
         to += ["--recipient", self._backup_key, "--to", places.data / "backups"]
         asked = {"ConditionPathExists": path_setting(self._backup_key)}
         return {
             SERVER: unit(SERVER, own),
-            BACKUP: unit(BACKUP, {**own, **asked, "ExecStart": command(to)}),
+            BACKUP: unit(BACKUP, {**own, **asked, "ExecStart": command(self._so8t, to)}),
             NIGHTLY: unit(NIGHTLY, {}),
         }
 

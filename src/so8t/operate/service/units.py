@@ -25,18 +25,23 @@ def unit(name: str, settings: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def command(parts: Sequence[str | Path]) -> str:
-    """A command line as systemd reads it (systemd.service(5), systemd.syntax(7)). Raises PlaceUnfit for a control
-    character."""
-    return " ".join(_word(str(part)) for part in parts)
+def command(program: Path, arguments: Sequence[str | Path] = ()) -> str:
+    """A command line as systemd reads it (systemd.service(5), systemd.syntax(7)).
+
+    Raises PlaceUnfit for a control character, and for what systemd allows in no program's name.
+    """
+    if any(c in str(program) for c in "\\\"'"):
+        raise PlaceUnfit(where=program, detail="quotation mark or backslash")
+    words = [_quoted(str(program).replace("%", "%%"))]  # no variable is looked for in a program's name
+    return " ".join(words + [_quoted(str(a).replace("%", "%%").replace("$", "$$")) for a in arguments])
 
 
-def _word(text: str) -> str:
+def _quoted(text: str) -> str:
     if not text.isprintable():
         raise PlaceUnfit(where=repr(text), detail="control character")
     if _PLAIN.fullmatch(text):
         return text
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
