@@ -16,6 +16,7 @@ from fake_systemctl import STATE, install_fake
 from pywin32_layer import with_stand_in
 
 from so8t import cli
+from so8t.commands import selftest_service
 from so8t.commands import service as verb
 from so8t.operate.eventlog.message_file import NAME, read_message_file
 from so8t.operate.eventlog.messages import packaged_messages
@@ -48,10 +49,9 @@ def windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Windows
     config.mkdir(parents=True)
     (config / "so8t.toml").write_text('[serve]\nbundle_key = "C:\\\\pinned.pub"\n', encoding="utf-8")
     real = verb.service_of
-    for place in ("so8t.commands.service.service_of", "so8t.commands.selftest_service.service_of"):
-        monkeypatch.setattr(place, lambda options: real(options, "win32"))
+    for module in (verb, selftest_service):
+        monkeypatch.setattr(module, "service_of", lambda options: real(options, "win32"))
     monkeypatch.setattr("so8t.operate.service.selftest.PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr("so8t.operate.service.windows.WAIT_SECONDS", 1)
     yield made
 
 
@@ -170,6 +170,17 @@ def test_linux_from_installation_to_removal(call: Call, systemd: Path) -> None:
     assert code == 0 and json.loads(out)["condition"] == "running"
     assert call("service", "stop", "--user")[0] == 0 and call("service", "start", "--user")[0] == 0
     assert call("service", "remove", "--user")[0] == 0 and not (systemd / "so8t.service").exists()
+
+
+@linux_only
+def test_linux_a_broken_configuration_stops_nobody(call: Call, systemd: Path) -> None:
+    configured(systemd)
+    assert call("service", "install", "--user", "--now")[0] == 0
+    (systemd.parents[1] / "so8t" / "so8t.toml").write_text("no = toml = at all", encoding="utf-8")
+    assert call("service", "status", "--user")[0] == 0
+    assert call("service", "stop", "--user")[0] == 0
+    assert call("service", "remove", "--user")[0] == 0
+    assert call("service", "install", "--user")[0] == 2
 
 
 @linux_only

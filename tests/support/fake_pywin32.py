@@ -285,9 +285,11 @@ def modules(windows: Windows) -> dict[str, ModuleType]:
     service, evtlog, manager = made["win32service"], made["win32evtlog"], made["servicemanager"]
     for name in ("pywintypes", "win32api", "win32service"):
         vars(made[name])["error"] = Error
-    for name in ("OpenSCManager", "CreateService", "OpenService", "GetServiceKeyName", "CloseServiceHandle",
-                 "ChangeServiceConfig2", "QueryServiceConfig", "QueryServiceConfig2", "QueryServiceStatusEx",
-                 "QueryServiceStatus", "StartService", "ControlService", "DeleteService", "SetServiceStatus"):  # fmt: skip
+    for name in (
+        "OpenSCManager", "CreateService", "OpenService", "GetServiceKeyName", "CloseServiceHandle",
+        "ChangeServiceConfig2", "QueryServiceConfig", "QueryServiceConfig2", "QueryServiceStatusEx",
+        "QueryServiceStatus", "StartService", "ControlService", "DeleteService", "SetServiceStatus",
+    ):  # fmt: skip
         setattr(service, name, getattr(windows, name))
     vars(service).update(
         SC_MANAGER_ALL_ACCESS=0xF003F, SERVICE_ALL_ACCESS=0xF01FF, SERVICE_WIN32_OWN_PROCESS=0x10,

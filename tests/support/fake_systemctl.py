@@ -22,7 +22,7 @@ def install_fake(folder: Path, name: str = "systemctl") -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """`fail`: words on stderr for an action that fails. `becomes`: the state that a start leads to."""
+    """`fail`: words on stderr for an action that fails. `becomes`: the states that a start leads to, one a question."""
     place = Path(os.environ[STATE])
     state: dict[str, Any] = json.loads(place.read_text())
     state["calls"].append(arguments)
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
         state["active"][names[0]] = state["becomes"].pop(0) if state["becomes"] else "active"
     elif action == "stop":
         state["active"][names[0]] = "inactive"
-    elif action == "reset-failed" and state["active"].get(names[0]) != "failed":
+    elif action == "reset-failed" and state["active"].get(names[0], "inactive") == "inactive":
         print(f"Failed to reset failed state of unit {names[0]}: Unit not loaded.", file=sys.stderr)
         code = 1
     place.write_text(json.dumps(state))
@@ -62,9 +62,11 @@ def shown(state: dict[str, Any], name: str, units: Path) -> None:
     if state["becomes"] and active == "activating":
         state["active"][name] = active = state["becomes"].pop(0)
     settings = dict(line.split("=", 1) for line in file.read_text().splitlines() if "=" in line and line[0] != "#")
-    print(f"LoadState=loaded\nActiveState={active}\nMainPID={4711 if active == 'active' else 0}")
+    sub, active = ("auto-restart", "activating") if active == "auto-restart" else ("?", active)
+    print(f"LoadState=loaded\nActiveState={active}\nSubState={sub}\nMainPID={4711 if active == 'active' else 0}")
     print(f"UnitFileState={'enabled' if state['enabled'].get(name) else 'disabled'}\nUser={settings.get('User', '')}")
-    print(f"Result={'exit-code' if active == 'failed' else 'success'}\nExecMainStatus={8 if active == 'failed' else 0}")
+    ended = active == "failed" or sub == "auto-restart"
+    print(f"Result={'exit-code' if ended else 'success'}\nExecMainStatus={8 if ended else 0}")
     print(f"ExecStart={{ path=/x ; argv[]={settings['ExecStart']} ; ignore_errors=no ; start_time=[n/a] }}")
 
 

@@ -42,7 +42,7 @@ def _report(options: argparse.Namespace, ja: bool) -> dict[str, Any]:
 
     if {"windows": "win32", "journald": "linux"}[options.what] != sys.platform:
         raise EnvironmentUnfit(where=f"selftest {options.what}", detail=sys.platform)
-    options.config, options.account = None, ""
+    options.action, options.config, options.account = "status", None, ""
     service = service_of(options)
     if isinstance(service, SystemdService):
         from so8t.operate.service.selftest_journald import JournalBench

@@ -19,6 +19,7 @@ from so8t.core.serve_config import ServeConfig
 from so8t.operate.console.routes import routes as console_routes
 from so8t.operate.server.run import MODEL, app_of, office_of
 from so8t.operate.server.run import serve as serve_http
+from so8t.operate.service.notify import READY, STOPPING, notify
 from so8t.operate.serving import Running, running_office
 
 
@@ -58,9 +59,15 @@ async def _serve(
     async with running_office(config, folder, key, allow_unproven=options.allow_unproven) as running:
         office = office_of(running)
         pages = console_routes(running, office, options.runs)
-        await serve_http(running, app_of(running, office, pages), lambda address: told(running, address), stop)
+        await serve_http(running, app_of(running, office, pages), lambda address: _ready(running, address, told), stop)
+        notify(STOPPING)
     _say("止まりました。台帳は閉じてあります / stopped, the ledger is closed")
     return 0
+
+
+def _ready(running: Running, address: str, told: Callable[[Running, str], None]) -> None:
+    told(running, address)
+    notify(READY)
 
 
 def _told(options: argparse.Namespace) -> Callable[[Running, str], None]:

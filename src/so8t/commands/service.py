@@ -44,7 +44,8 @@ def service_of(options: argparse.Namespace, platform: str = sys.platform) -> Ser
     """Raises PackageMissing without pywin32, EnvironmentUnfit on a system with neither."""
     places = places_of(options.user, platform)
     config = (options.config or places.config).absolute()
-    arguments = ["--config", str(config), *_trust(options, config, places)]
+    # Only an installation reads the configuration: a service with a broken one must still be stopped and removed.
+    arguments = ["--config", str(config), *_trust(options, config, places)] if options.action == "install" else []
     if platform == "win32":
         host = Path(__file__).with_name("service_host.py")
         account = options.account or ACCOUNT

@@ -169,10 +169,11 @@ def test_start_stop_remove(make: Callable[..., SystemdService], fake: Fake, tmp_
     assert list((tmp_path / "units").iterdir()) == [] and service.status().condition == "absent"
 
 
-def test_a_start_that_fails_tells_its_exit_code(make: Callable[..., SystemdService], fake: Fake) -> None:
+@pytest.mark.parametrize("state", ["failed", "auto-restart"])
+def test_a_start_that_fails_tells_its_exit_code(make: Callable[..., SystemdService], fake: Fake, state: str) -> None:
     service = make()
     install(service)
-    fake.set(becomes=["failed"])
+    fake.set(becomes=["activating", state])
     with pytest.raises(ServiceFailed, match=r"failed \(exit-code, exit code 8\)"):
         service.start()
     assert service.status().exit_code == 8
@@ -209,7 +210,7 @@ def test_without_rights_it_says_so(
 def test_what_cannot_be_installed_is_said_first(
     make: Callable[..., SystemdService], fake: Fake, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    with pytest.raises(SourceMissing, match="none.toml"):
+    with pytest.raises(SourceMissing, match=r"none\.toml"):
         make(config=tmp_path / "none.toml").check()
     home = tmp_path / "home" / "yamada" / "python"
     with pytest.raises(PlaceUnfit, match="yamada"):  # ProtectHome= would hide it
@@ -246,7 +247,7 @@ def test_every_place_can_be_replaced() -> None:
 def read_back(line: str) -> list[str]:
     """A command line as systemd reads it: words, quotes, C escapes, then %% and $$."""
     words = re.findall(r'"((?:[^"\\]|\\.)*)"|(\S+)', line)
-    plain = [re.sub(r"\\(.)", r"\1", quoted) if not bare else bare for quoted, bare in words]
+    plain = [bare or re.sub(r"\\(.)", r"\1", quoted) for quoted, bare in words]
     return [word.replace("%%", "%").replace("$$", "$") for word in plain]
 
 

@@ -198,7 +198,7 @@ def test_what_cannot_be_installed_is_said_first(make: Make, windows: Windows, tm
         service.check()
     assert service.status().condition == "absent"  # everybody may look
     windows.admin = True
-    with pytest.raises(SourceMissing, match="none.toml"):
+    with pytest.raises(SourceMissing, match=r"none\.toml"):
         make(config=tmp_path / "none.toml").check()
     install(service)
     with pytest.raises(ServiceThere):

@@ -16,7 +16,7 @@ DISPLAY = "so8t 社内アシスタント / office assistant"
 DESCRIPTION = (
     "社内の依頼を判定し、台帳に記録してから答えます。Judges requests, records every verdict, and answers (so8t)."
 )
-WAIT_SECONDS = 90
+WAIT_SECONDS = 600  # a large model is long in loading
 # Errors that starting again does not mend: configuration, bundle, policy.
 KEEP_DOWN = (2, 8, 11)
 Condition = Literal["absent", "stopped", "starting", "running", "stopping", "failed"]

@@ -102,7 +102,7 @@ class SystemdService:
         self._known()
         if self.status().condition == "failed":
             self._systemctl("reset-failed", SERVER)
-        self._systemctl("start", SERVER)
+        self._systemctl("start", "--no-block", SERVER)
         for _ in range(WAIT_SECONDS * 4):
             state = self.status()
             if state.condition != "starting":
@@ -122,11 +122,13 @@ class SystemdService:
         if found.get("LoadState") in (None, "not-found"):
             return State("absent")
         condition = CONDITIONS.get(found.get("ActiveState", ""), "failed")
+        if found.get("SubState") == "auto-restart":
+            condition = "failed"  # it has ended, and waits to be started again
         ended = int(found.get("ExecMainStatus") or 0)
         return State(
             condition, int(found.get("MainPID") or 0), found.get("UnitFileState") == "enabled",
             found.get("User", ""), ended if condition == "failed" else None, _argv(found.get("ExecStart", "")),
-            "" if condition == "running" else found.get("Result", ""),
+            found.get("Result", "") if condition == "failed" else "",
         )  # fmt: skip
 
     def texts(self) -> dict[str, str]:
