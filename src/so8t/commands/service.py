@@ -145,7 +145,7 @@ def words(state: State, ja: bool) -> list[str]:
         ("アカウント", "account", state.account),
         ("終了コード", "exit code", "" if state.exit_code is None else str(state.exit_code)),
         ("コマンド", "command", state.command),
-        ("記録", "log", state.detail),
+        ("記録", "log", state.log),
     ]
     return lines + [f"  {name_ja if ja else name_en}: {value}" for name_ja, name_en, value in rows if value]
 

@@ -174,9 +174,9 @@ def test_a_start_that_fails_tells_its_exit_code(make: Callable[..., SystemdServi
     service = make()
     install(service)
     fake.set(becomes=["activating", state])
-    with pytest.raises(ServiceFailed, match=r"failed \(exit-code, exit code 8\)"):
+    with pytest.raises(ServiceFailed, match="failed, exit code 8") as caught:
         service.start()
-    assert service.status().exit_code == 8
+    assert service.status().exit_code == 8 and caught.value.where == "journalctl -u so8t.service"
     service.start()  # with the failure forgotten first
     assert f"reset-failed {SERVER}" in fake.asked() and service.status().condition == "running"
 

@@ -43,7 +43,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the system says of the service. `exit_code`: of its last end, None where none is known."""
+    """As the system says. `exit_code`: of its last end, None where none is known; `log`: where to look."""
 
     condition: Condition
     pid: int = 0
@@ -51,7 +51,7 @@ class State:
     account: str = ""
     exit_code: int | None = None
     command: str = ""
-    detail: str = ""
+    log: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -31,7 +31,7 @@ CONDITIONS: dict[str, Condition] = {
     "inactive": "stopped", "failed": "failed",
 }  # fmt: skip
 _SHOWN = (
-    "LoadState", "ActiveState", "SubState", "MainPID", "UnitFileState", "User", "Result", "ExecMainStatus", "ExecStart",
+    "LoadState", "ActiveState", "SubState", "MainPID", "UnitFileState", "User", "ExecMainStatus", "ExecStart",
 )  # fmt: skip
 _DENIED = ("Access denied", "authentication required", "Permission denied")
 
@@ -109,7 +109,8 @@ class SystemdService:
                 break
             self.pause(0.25)
         if state.condition != "running":
-            raise ServiceFailed(where=SERVER, detail=_told(state))
+            code = "" if state.exit_code is None else f", exit code {state.exit_code}"
+            raise ServiceFailed(where=self._log, detail=f"{state.condition}{code}")
 
     def stop(self) -> None:
         """systemctl itself waits until the process has ended."""
@@ -128,7 +129,7 @@ class SystemdService:
         return State(
             condition, int(found.get("MainPID") or 0), found.get("UnitFileState") == "enabled",
             found.get("User", ""), ended if condition == "failed" else None, _argv(found.get("ExecStart", "")),
-            found.get("Result", "") if condition == "failed" else "",
+            self._log,
         )  # fmt: skip
 
     def texts(self) -> dict[str, str]:
@@ -152,6 +153,10 @@ class SystemdService:
     def _so8t(self) -> Path:
         """The command beside the interpreter, where pip has put it."""
         return self.program.python.parent / "so8t"
+
+    @property
+    def _log(self) -> str:
+        return f"journalctl {'--user ' if self.user else ''}-u {SERVER}"
 
     @property
     def _units(self) -> Path:
@@ -219,11 +224,6 @@ def _called(name: str, arguments: list[str]) -> str:
     said = " ".join(done.stderr.split())[-400:]
     kind = AdministratorNeeded if any(word in said for word in _DENIED) else ServiceFailed
     raise kind(where=" ".join([name, *arguments])[:200], detail=said or f"exit code {done.returncode}")
-
-
-def _told(state: State) -> str:
-    code = "" if state.exit_code is None else f", exit code {state.exit_code}"
-    return f"{state.condition} ({state.detail}{code})"
 
 
 def _argv(text: str) -> str:
