@@ -35,7 +35,8 @@ Call = Callable[..., tuple[int, str, str]]
 KEYS = {"id", "decision", "confidence", "probabilities", "opinions", "domain"}
 VERBS = ["run", *STAGES, "decide", "classify", "score", "plan", "doctor", "ledger", "status", "show", "policy"]
 VERBS += ["selftest", "deploy", "calibrate", "compare"]
-VERBS += ["tasks", "consistency", "serve", "users", "review", "backup", "search", "mcp", "minutes", "mail"]
+VERBS += ["tasks", "consistency", "serve", "users", "review", "backup", "search", "mcp"]
+VERBS += ["minutes", "mail", "service"]
 
 
 @pytest.fixture

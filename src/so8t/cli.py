@@ -76,6 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     _search_verb(verbs)
     _mcp_verb(verbs)
     _office_verbs(verbs)
+    _service_verb(verbs)
     _measuring_verbs(verbs)
     _look_verbs(verbs)
     return parser
@@ -335,6 +336,28 @@ def _office_verbs(verbs: Any) -> None:
         made.add_argument("--key-file", type=Path, help="API キーのファイル(既定は環境変数 SO8T_KEY) / its file")
 
 
+def _service_verb(verbs: Any) -> None:
+    service = _verb(
+        verbs,
+        "service",
+        "サーバーを Windows か systemd のサービスにする",
+        "the server as a service of Windows or systemd",
+        "so8t.commands.service:service",
+        "service install --dry-run",
+    )
+    service.epilog = f"{service.epilog}\n  so8t service status --json\n  so8t service messages --to ."
+    service.add_argument("action", choices=("install", "remove", "start", "stop", "status", "messages"))
+    service.add_argument("--config", type=Path, help="so8t.toml(既定は決まった場所) / by convention")
+    service.add_argument("--bundle", type=Path, help="バンドル(既定は設定か決まった場所) / as configured")
+    service.add_argument("--key", type=Path, help="信頼する公開鍵(既定は設定か決まった場所) / trusted public key")
+    service.add_argument("--user", action="store_true", help="自分だけのサービス(systemctl --user) / of one user")
+    service.add_argument("--account", default="", help="動かすアカウント(パスワードのないもの) / without a password")
+    service.add_argument("--now", action="store_true", help="install: すぐに動かす / start it at once")
+    service.add_argument("--dry-run", action="store_true", help="することを示すだけ / only say what would be done")
+    service.add_argument("--to", type=Path, metavar="DIR", help="messages: 文面の DLL を置く所 / where the DLL goes")
+    service.add_argument("--by", choices=("so8t", "mingw"), default="so8t", help="messages: 作り方 / who makes it")
+
+
 def _measuring_verbs(verbs: Any) -> None:
     """What the answers are worth, and whether like requests are judged alike."""
     tasks = _verb(
@@ -408,8 +431,8 @@ def _look_verbs(verbs: Any) -> None:
         _verb(
             verbs,
             "selftest",
-            "この機械の GPU か Ollama で、頼りにすることを実際に確かめる",
-            "prove on this machine's GPU or Ollama what is relied on",
+            "この機械の GPU、Ollama、Windows、journald で、頼りにすることを実際に確かめる",
+            "prove on this machine's GPU, Ollama, Windows or journald what is relied on",
             "so8t.commands.selftest:selftest",
             "selftest gpu",
         )
@@ -569,12 +592,14 @@ def _compare_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _selftest_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("gpu", "ollama"), help="確かめる相手 / what to test")
+    parser.epilog = f"{parser.epilog}\n  so8t selftest windows"
+    parser.add_argument("what", choices=("gpu", "ollama", "windows", "journald"), help="確かめる相手 / what to test")
     parser.add_argument(
         "--device", choices=("cuda", "cpu"), default="cuda", help="cpu = CPU で済む検査だけ / what a CPU can do"
     )
     parser.add_argument("--out", type=Path, help="報告のファイル(既定は selftest-….json) / report file")
     parser.add_argument("--bundle", type=Path, help="ollama: バンドル(既定は最新) / bundle, newest by default")
     parser.add_argument("--address", default="", help="ollama: http://127.0.0.1:11434")
+    parser.add_argument("--user", action="store_true", help="journald: 自分だけのサービス / one user's service")
     parser.add_argument("--only", default="", metavar="Q8_0", help="ollama: 量子化(既定は運用のもの) / quantisation")
     _trust_options(parser)

@@ -23,7 +23,7 @@ from so8t.core.ledger import Ledger
 from so8t.core.ledger_verify import verify
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = ("operate.md", "client-setup.md")
+PAGES = ("operate.md", "client-setup.md", "windows.md", "eventlog.md")
 ADDRESS = "https://so8t.example.co.jp:8008"
 
 

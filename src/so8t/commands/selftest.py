@@ -1,4 +1,4 @@
-"""so8t selftest gpu: run the checks, show a table, leave a report. `ollama` has its own (selftest_ollama.py)."""
+"""so8t selftest gpu: run the checks, show a table, leave a report. The others have their own (selftest_*.py)."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ def selftest(options: argparse.Namespace) -> int:
         from so8t.commands.selftest_ollama import selftest as ollama
 
         return ollama(options)
+    if options.what in ("windows", "journald"):
+        from so8t.commands.selftest_service import selftest as event_log
+
+        return event_log(options)
     return _gpu(options)
 
 

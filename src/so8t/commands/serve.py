@@ -7,6 +7,7 @@ import asyncio
 import dataclasses
 import json
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,22 @@ from so8t.core.serve_config import ServeConfig
 from so8t.operate.console.routes import routes as console_routes
 from so8t.operate.server.run import MODEL, app_of, office_of
 from so8t.operate.server.run import serve as serve_http
+from so8t.operate.service.notify import READY, STOPPING, notify
 from so8t.operate.serving import Running, running_office
 
 
 def serve(options: argparse.Namespace) -> int:
     """Nobody is answered before bundle, policy, ledger and accounts are found good; a second Ctrl-C does not wait."""
+    return hosted(options, _told(options))
+
+
+def hosted(
+    options: argparse.Namespace, told: Callable[[Running, str], None], stop: threading.Event | None = None
+) -> int:
+    """The same for a service: `told` hears when it listens, on which address; `stop` ends it, from any thread."""
     config = serve_config(options)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(options, config))
+        return runner.run(_serve(options, config, told, stop))
 
 
 def serve_config(options: argparse.Namespace) -> ServeConfig:
@@ -37,7 +46,9 @@ def serve_config(options: argparse.Namespace) -> ServeConfig:
     return dataclasses.replace(config, **said)
 
 
-async def _serve(options: argparse.Namespace, config: ServeConfig) -> int:
+async def _serve(
+    options: argparse.Namespace, config: ServeConfig, told: Callable[[Running, str], None], stop: threading.Event | None
+) -> int:
     if options.bundle is None and config.bundle:
         options.bundle = Path(config.bundle)
     if options.key is None and config.bundle_key:
@@ -48,13 +59,19 @@ async def _serve(options: argparse.Namespace, config: ServeConfig) -> int:
     async with running_office(config, folder, key, allow_unproven=options.allow_unproven) as running:
         office = office_of(running)
         pages = console_routes(running, office, options.runs)
-        await serve_http(running, app_of(running, office, pages), _told(options, running))
+        await serve_http(running, app_of(running, office, pages), lambda address: _ready(running, address, told), stop)
+        notify(STOPPING)
     _say("止まりました。台帳は閉じてあります / stopped, the ledger is closed")
     return 0
 
 
-def _told(options: argparse.Namespace, running: Running) -> Callable[[str], None]:
-    def told(address: str) -> None:
+def _ready(running: Running, address: str, told: Callable[[Running, str], None]) -> None:
+    told(running, address)
+    notify(READY)
+
+
+def _told(options: argparse.Namespace) -> Callable[[Running, str], None]:
+    def told(running: Running, address: str) -> None:
         if options.json:
             print(json.dumps(facts(running, address), ensure_ascii=False), flush=True)
             return

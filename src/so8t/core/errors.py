@@ -2,7 +2,7 @@
 
 So8tError
 |- UsageError            2   ConfigKeyUnknown ConfigValueInvalid ConfigUnreadable ProfileUnknown TermsNotAccepted
-                             AlreadyThere
+                             AlreadyThere ServiceThere
 |- DataError             3   SourceMissing SourceEmpty SourceUnreadable RecordInvalid ValidationFailed LevelUnknown
                              BackupBroken BackupKeyWrong IndexBroken
 |- RunError              4   ConfigChanged RunBusy StageMissing StageBroken NotComparable
@@ -13,9 +13,9 @@ So8tError
 |- LedgerError           9   LedgerBroken LedgerUnavailable TextKeyWrong
 |- BackendError         10   BackendDown BackendProtocol LogprobsMissing OutboundRefused EmbeddingsMissing
 |- PolicyError          11   PolicyInvalid
-|- EnvironmentUnfit     12   PackageMissing ConverterMissing
+|- EnvironmentUnfit     12   PackageMissing ConverterMissing ServiceAbsent ServiceFailed PlaceUnfit
 |- AccessError          13   NotIdentified NotPermitted TooManyAttempts TooManyRequests AccountInvalid AccountUnknown
-                             AccountsUnavailable AccountsBroken ProviderFailed ReviewClosed
+                             AccountsUnavailable AccountsBroken ProviderFailed ReviewClosed AdministratorNeeded
 """
 
 from __future__ import annotations
@@ -100,6 +100,13 @@ class AlreadyThere(UsageError):
     code = "U20"
     ja, en = "そこにはもう何かがあります", "something is there already"
     next_ja, next_en = "別の名前を指定してください", "choose another name"
+
+
+class ServiceThere(AlreadyThere):
+    code = "U25"
+    ja, en = "サービスはもう登録されています", "the service is installed already"
+    next_ja = "so8t service status で確かめ、登録し直すなら先に so8t service remove を実行してください"
+    next_en = "see so8t service status; to install it anew, run so8t service remove first"
 
 
 class DataError(So8tError):
@@ -430,6 +437,30 @@ class ConverterMissing(EnvironmentUnfit):
     )
 
 
+class ServiceAbsent(EnvironmentUnfit):
+    code = "V10"
+    ja, en = "サービスが登録されていません", "the service is not installed"
+    next_ja, next_en = "so8t service install で登録してください", "run so8t service install"
+
+
+class ServiceFailed(EnvironmentUnfit):
+    """What the system's own service manager says no to; `detail` has its words."""
+
+    code = "V11"
+    ja, en = "サービスの操作ができませんでした", "the system refused to do that with the service"
+    next_ja = "so8t service status と、サービスの記録(docs/windows.md、docs/operate.md)を確かめてください"
+    next_en = "see so8t service status and the service's log (docs/windows.md, docs/operate.md)"
+
+
+class PlaceUnfit(EnvironmentUnfit):
+    """A program, a folder or a file that the service's account could not use, or that others could change."""
+
+    code = "V12"
+    ja, en = "サービスから使えない場所です", "a service cannot use that place"
+    next_ja = "全員が読める場所(Program Files、/opt など)に置き、持ち主を管理者にしてください(docs/windows.md)"
+    next_en = "put it where all accounts can read it (Program Files, /opt), owned by administrators (docs/windows.md)"
+
+
 class AccessError(So8tError):
     code, exit_code = "I00", 13
     ja, en = "利用を認められません", "access refused"
@@ -501,3 +532,10 @@ class ProviderFailed(AccessError):
     ja, en = "社内の認証サーバ(OIDC)の返事が使えません", "the OpenID provider's answer cannot be used"
     next_ja = "serve.identity.oidc の issuer、address、ca_file と、認証サーバの状態を確かめてください"
     next_en = "check issuer, address and ca_file under serve.identity.oidc, and the provider itself"
+
+
+class AdministratorNeeded(AccessError):
+    code = "I20"
+    ja, en = "管理者の権限が要ります", "an administrator's rights are needed"
+    next_ja = "「管理者として実行」した端末(Windows)か sudo(Linux)で、もう一度実行してください"
+    next_en = "run it again in an elevated terminal (Windows) or with sudo (Linux)"

@@ -199,9 +199,11 @@ def test_windows_gets_the_plans_ids_and_the_message() -> None:
 def test_windows_registration_names_a_message_file_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYSTEMROOT", r"D:\Windows")
     file = r"D:\Windows\Microsoft.NET\Framework64\v4.0.30319\EventLogMessages.dll"
-    api = FakeApi()
-    assert register(api, lambda path: path == file) == file and api.sources["SO8T"] == (file, "Application", 7)
-    assert register(api, lambda path: False) == "" and api.sources["SO8T"][0] == ""
+    own, api = r"D:\Program Files\so8t\so8t-messages.dll", FakeApi()
+    assert register(api, own, lambda path: True) == own and api.sources["SO8T"] == (own, "Application", 7)
+    assert register(api, own, lambda path: path == file) == file and api.sources["SO8T"][0] == file
+    assert register(api, "", lambda path: path == file) == file
+    assert register(api, own, lambda path: False) == "" and api.sources["SO8T"][0] == ""
     unregister(api)
     assert api.sources == {}
 

@@ -1,8 +1,9 @@
 """Events to the Windows event log, source SO8T, ids 1001 to 1005 (plan E.1). Not yet run on Windows: tested over fakes.
 
-Event Viewer shows an event's words through a message file named in the registry. pywin32's own holds ids 1 to 9 only;
-the .NET Framework's, part of every Windows since 8, holds every id up to 65535 as "%1", our message. Without any the
-event is there all the same, and its export holds the message; Event Viewer only says that a description is missing.
+Event Viewer shows an event's words through a message file named in the registry: ours (message_file.py), which
+`so8t service install` puts down. pywin32's own holds ids 1 to 9 only; the .NET Framework's, part of every Windows since
+8, holds every id up to 65535 as "%1", our message, and serves where ours is missing. Without any the event is there all
+the same, and its export holds the message; Event Viewer only says that a description is missing.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ def event_api() -> EventApi:
         raise PackageMissing(detail="pywin32") from None
 
 
-def register(api: EventApi, exists: Callable[[str], bool] = os.path.exists) -> str:
+def register(api: EventApi, own: str = "", exists: Callable[[str], bool] = os.path.exists) -> str:
     """Make the source known, for an administrator at installation; returns the message file, "" where there is none."""
-    file = str(PureWindowsPath(os.environ.get("SYSTEMROOT", r"C:\Windows")) / MESSAGE_FILE)
-    found = file if exists(file) else ""
+    general = str(PureWindowsPath(os.environ.get("SYSTEMROOT", r"C:\Windows")) / MESSAGE_FILE)
+    found = next((file for file in (own, general) if file and exists(file)), "")
     api.AddSourceToRegistry(SOURCE, found, "Application", ERROR | WARNING | INFORMATION)
     return found
 

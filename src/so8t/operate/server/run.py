@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -57,8 +58,10 @@ def app_of(running: Running, office: Office, more: Sequence[BaseRoute] = ()) -> 
     return application(office, routes, hosts=hosts(config), concurrent=config.concurrent, each=config.concurrent_each)
 
 
-async def serve(running: Running, app: Guard, ready: Callable[[str], None]) -> None:
-    """Answers until SIGINT or SIGTERM; those under way are let finish. `ready` is told the address."""
+async def serve(
+    running: Running, app: Guard, ready: Callable[[str], None], stop: threading.Event | None = None
+) -> None:
+    """Answers until SIGINT, SIGTERM or `stop`; those under way are let finish. `ready` is told the address."""
     config = running.config
     tls = config.tls.certificate
     settings = uvicorn.Config(
@@ -69,7 +72,7 @@ async def serve(running: Running, app: Guard, ready: Callable[[str], None]) -> N
         timeout_graceful_shutdown=GRACE_SECONDS, ssl_certfile=tls or None, ssl_keyfile=config.tls.key or None,
     )  # fmt: skip
     server = _Server(
-        settings, lambda port: ready(f"{'https' if tls else 'http'}://{_bracketed(config.address)}:{port}")
+        settings, lambda port: ready(f"{'https' if tls else 'http'}://{_bracketed(config.address)}:{port}"), stop
     )
     await server.serve()
     if tasks := set(server.server_state.tasks):  # cancelled at the end of the grace: each still records how it ended
@@ -81,7 +84,13 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Without raising the signal again at the end, as uvicorn does: the ledger is still to be closed."""
+        """Without raising the signal again at the end, as uvicorn does: the ledger is still to be closed.
+
+        A service of Windows lives in a thread of its own and is told by `stop`; signals reach the main thread alone.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
@@ -89,9 +98,17 @@ class _Server(uvicorn.Server):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[int], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, ready: Callable[[int], None], stop: threading.Event | None = None
+    ) -> None:
         super().__init__(config)
-        self._ready = ready
+        self._ready, self._stop = ready, stop
+
+    async def on_tick(self, counter: int) -> bool:
+        """Asked ten times a second whether to end."""
+        if self._stop is not None and self._stop.is_set():
+            self.should_exit = True
+        return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
