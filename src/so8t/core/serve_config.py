@@ -139,6 +139,34 @@ class SearchConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class MonitorConfig:
+    """The host monitor (issue 8.7, docs/monitor.md). It tells, and ends nothing. watch () = off; files are searched
+    only where `folders` are named.
+
+    allowed_*: what is in order besides loopback and the addresses named elsewhere: networks or addresses; PORT,
+    PROGRAM:PORT or PROGRAM:*; patterns of paths. rules: a folder of own YARA rules. again_minutes: the same finding is
+    counted for so long. quiet_hours: from, to (Japan Standard Time). state: the baseline; "" = beside the ledger.
+    """
+
+    watch: tuple[Literal["bypass", "listeners", "egress", "programs", "integrity", "usb", "files"], ...] = (
+        "bypass", "listeners", "egress", "programs", "integrity", "usb", "files",
+    )  # fmt: skip
+    interval_seconds: float = 5.0
+    integrity_minutes: float = 10.0
+    allowed_networks: tuple[str, ...] = ()
+    allowed_listeners: tuple[str, ...] = ()
+    allowed_programs: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    rescan_minutes: float = 15.0
+    largest_megabytes: int = 16
+    rules: str = ""
+    again_minutes: float = 60.0
+    notify: Literal["warning", "critical", "none"] = "warning"
+    quiet_hours: tuple[str, ...] = ()
+    state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ServeConfig:
     """The gateway. hosts: further names by which browsers reach it (Host header); its own address is always one.
 
@@ -163,3 +191,4 @@ class ServeConfig:
     ledger: LedgerConfig = field(default_factory=LedgerConfig)
     notify: NotifyConfig = field(default_factory=NotifyConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
+    monitor: MonitorConfig = field(default_factory=MonitorConfig)
