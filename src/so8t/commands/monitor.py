@@ -59,7 +59,7 @@ def _once(options: argparse.Namespace, watch: Watch) -> int:
         found += watch.files.look()
         while watch.files.busy:
             found += watch.files.look()
-    found.sort(key=lambda f: (-f.severity, f.kind, f.subject))
+    found = sorted({f.key: f for f in found}.values(), key=lambda f: (-f.severity, f.kind, f.subject))
     if options.json:
         print(json.dumps({"findings": [f.to_json() for f in found], **_state(watch)}, ensure_ascii=False))
     else:

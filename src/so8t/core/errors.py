@@ -435,7 +435,7 @@ class FindingCritical(EnvironmentUnfit):
 
     code = "V03"
     ja, en = "この機械に重大な所見があります", "critical findings on this machine"
-    next_ja, next_en = "docs/monitor.md の「所見と、することを」ご覧ください", "see docs/monitor.md"
+    next_ja, next_en = "docs/monitor.md の「所見と、すること」をご覧ください", "see docs/monitor.md"
 
 
 class AccessError(So8tError):

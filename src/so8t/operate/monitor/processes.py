@@ -67,7 +67,7 @@ class Programs:
         program = self.system.program(pid)
         found = []
         if (place := self._place(exe)) is not None:
-            found.append(Finding(*place, said_path(exe), _facts(pid, exe, program)))
+            found.append(Finding(*place, said_path(exe.removesuffix(DELETED)), _facts(pid, exe, program)))
         # A script is called by its own name, and is its shell all the same.
         if {bare(program.name), bare(exe)} & SHELLS and (severity := self._parent(program)) is not None:
             parent = self.system.program(program.parent)
