@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,10 @@ def test_a_member_of_an_archive_is_named(rules: Rules, tmp_path: Path) -> None:
     path.write_bytes(zipped({"deep/run.sh": BAD["miner_pool_address"][0][1]}))
     (finding,) = scan_file(path, rules, LONGEST).findings
     assert finding.subject.endswith("a.zip > deep/run.sh") and finding.severity is Severity.CRITICAL
+
+
+def test_several_threads_search_at_once(rules: Rules) -> None:
+    bad, good = BAD["miner_pool_address"][0][1], b"harmless"
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda n: len(rules.scan(bad if n % 2 else good, "x")), range(200)))
+    assert found == [n % 2 for n in range(200)]

@@ -7,6 +7,7 @@ other scanners the external variables filename, filepath and extension (all lowe
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ class Match:
 
 
 class Rules:
-    """Compiled once. `broken`: what could not be used. Not for several threads at a time."""
+    """Compiled once. `broken`: what could not be used. YARA-X's scanner may not leave its thread: each has its own."""
 
     def __init__(self, own: Path | None = None) -> None:
         """Raises ConfigValueInvalid where the own folder is none."""
@@ -49,11 +50,9 @@ class Rules:
         for place, path in _sources(own):
             compiler.new_namespace(place)
             self._add(compiler, place, path)
-        rules = compiler.build()
-        self.count = sum(1 for _ in rules)
-        self._scanner = yara_x.Scanner(rules)
-        self._scanner.set_timeout(SECONDS)
-        self._scanner.max_matches_per_pattern(100)
+        self._rules = compiler.build()
+        self.count = sum(1 for _ in self._rules)
+        self._of_thread = threading.local()
 
     def _add(self, compiler: yara_x.Compiler, place: str, path: Path) -> None:
         try:
@@ -67,15 +66,24 @@ class Rules:
             facts = {"file": said_path(place), "detail": detail}
             self.broken.append(Finding("rules_broken", Severity.WARNING, said_path(place), facts))
 
+    def _scanner(self) -> yara_x.Scanner:
+        found = getattr(self._of_thread, "scanner", None)
+        if found is None:
+            found = self._of_thread.scanner = yara_x.Scanner(self._rules)
+            found.set_timeout(SECONDS)
+            found.max_matches_per_pattern(100)
+        return found
+
     def scan(self, data: bytes, path: str) -> list[Match]:
         """`path` as the rules are told it. Raises TimeoutError after SECONDS, ValueError for what YARA cannot scan."""
         lower = path.lower().replace("\\", "/")
         name = lower.rpartition("/")[2]
         values = (name, lower, "." + name.rpartition(".")[2] if "." in name else "")
+        scanner = self._scanner()
         for external, value in zip(EXTERNALS, values, strict=True):
-            self._scanner.set_global(external, value.encode("utf-8", "replace").decode())
+            scanner.set_global(external, value.encode("utf-8", "replace").decode())
         try:
-            found = self._scanner.scan(data).matching_rules
+            found = scanner.scan(data).matching_rules
         except yara_x.TimeoutError as error:
             raise TimeoutError(f"> {SECONDS} s") from error
         except yara_x.ScanError as error:

@@ -16,7 +16,7 @@ from so8t.operate.monitor.bypass import bypassing
 from so8t.operate.monitor.egress import Network, leaving, networks
 from so8t.operate.monitor.files import Files, folders_of
 from so8t.operate.monitor.finding import Finding, Severity
-from so8t.operate.monitor.integrity import BundleFiles, installed_version, package_changed, package_hashes
+from so8t.operate.monitor.integrity import PACKAGE, BundleFiles, installed_version, package_changed, package_hashes
 from so8t.operate.monitor.listeners import Allowed, listening, unknown_listeners
 from so8t.operate.monitor.processes import Programs
 from so8t.operate.monitor.rules import Rules
@@ -33,10 +33,12 @@ Stamp = tuple[int, int, int]
 
 @dataclass(slots=True)
 class Reference:
-    """The baseline in force: that of the file, whoever wrote it. `replaced` counts how often it changed under us."""
+    """The baseline in force: that of the file, whoever wrote it. `replaced` counts how often it changed under us;
+    `package`: where the product's own files lie."""
 
     path: Path
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    package: Path = PACKAGE
     baseline: Baseline | None = None
     problem: str = ""
     replaced: int = 0
@@ -47,7 +49,7 @@ class Reference:
         listeners = sorted({key for _, _, key in listening(Table.of(system), own_port)})
         media = sorted(medium.id for medium in system.media() or ())
         made = Baseline(
-            taken_now(self.now()), installed_version(), package_hashes(), tuple(listeners), tuple(media)
+            taken_now(self.now()), installed_version(), package_hashes(self.package), tuple(listeners), tuple(media)
         )  # fmt: skip
         made.write(self.path)
         self.baseline, self._stamp, self.problem = made, self._stamp_now(), ""
@@ -185,7 +187,7 @@ def _media(system: System, reference: Reference) -> list[Finding]:
 def _integrity(reference: Reference, bundle: BundleFiles | None) -> Callable[[], list[Finding]]:
     def look() -> list[Finding]:
         known = reference.baseline
-        found = package_changed(known.package, known.version) if known is not None else []
+        found = package_changed(known.package, known.version, reference.package) if known is not None else []
         return found + (bundle.look() if bundle is not None else [])
 
     return look
