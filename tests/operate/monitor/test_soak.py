@@ -243,7 +243,6 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Day, Monit
 Lived = tuple[Day, Monitor, list[dict[str, Any]], int]
 
 
-@pytest.mark.slow
 def test_exactly_what_was_done_is_found(lived: Lived) -> None:
     day, _, entries, _ = lived
     found = Counter((e["finding"], e["subject"]) for e in entries if e["event"] == "found")
@@ -254,7 +253,6 @@ def test_exactly_what_was_done_is_found(lived: Lived) -> None:
     assert set(found.values()) == {1}
 
 
-@pytest.mark.slow
 def test_nothing_is_lost(lived: Lived) -> None:
     """What the ledger refused is there afterwards, and of a flood the number."""
     _, monitor, entries, refused = lived
@@ -266,7 +264,6 @@ def test_nothing_is_lost(lived: Lived) -> None:
     assert [e["why"] for e in entries if e["event"] == "baseline"] == ["first", "replaced"]
 
 
-@pytest.mark.slow
 def test_people_are_told_and_woken_for_what_is_critical_alone(lived: Lived) -> None:
     day, _, entries, _ = lived
     night = [(told.finding.kind, told.held) for moment, told in day.messages if moment < at("06:00")]
@@ -278,7 +275,6 @@ def test_people_are_told_and_woken_for_what_is_critical_alone(lived: Lived) -> N
     assert severe - told == {("listener", "nc network:4444")}
 
 
-@pytest.mark.slow
 def test_it_stays_small_and_the_ledger_verifies(lived: Lived) -> None:
     day, monitor, entries, _ = lived
     programs = monitor.watched.programs

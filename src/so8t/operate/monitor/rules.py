@@ -104,7 +104,7 @@ def _sources(own: Path | None) -> Iterator[tuple[str, Path]]:
 def _match(rule: yara_x.Rule) -> Match:
     meta = {str(name): str(value) for name, value in rule.metadata}
     severity = {s.word: s for s in Severity}.get(meta.get("severity", "").lower(), Severity.WARNING)
-    words = meta.get("en") or meta.get("description") or ""
+    words = meta.get("en") or meta.get("description") or meta.get("ja") or ""
     return Match(f"{rule.namespace}:{rule.identifier}", severity, said(meta.get("ja") or words), said(words))
 
 
