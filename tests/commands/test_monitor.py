@@ -33,9 +33,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 def config(tmp_path: Path) -> Path:
     (tmp_path / "share").mkdir()
     path = tmp_path / "so8t.toml"
-    path.write_text(
-        f'[serve.monitor]\nstate = "{(tmp_path / "m.json").as_posix()}"\nfolders = ["{(tmp_path / "share").as_posix()}"]\n'
-    )
+    state, share = (tmp_path / "m.json").as_posix(), (tmp_path / "share").as_posix()
+    path.write_text(f'[serve.monitor]\nstate = "{state}"\nfolders = ["{share}"]\n')
     return path
 
 

@@ -131,7 +131,8 @@ def test_a_baseline_is_what_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        b"", b"[]", b"{", b"\xff", b"{}", b'{"format": 2}', b'{"format": 1, "package": {}, "listeners": [1], "media": []}',
+        b"", b"[]", b"{", b"\xff", b"{}", b'{"format": 2}',
+        b'{"format": 1, "package": {}, "listeners": [1], "media": []}',
         b'{"format": 1, "package": {"a": 1}, "listeners": [], "media": []}', b'{"format": 1, "package": []}',
         b'{"format": 1, "package": {}, "listeners": "x", "media": []}', b" " * (MOST_BYTES + 1), b"[" * 100_000,
     ],

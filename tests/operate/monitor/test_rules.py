@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -125,3 +127,55 @@ def test_several_threads_search_at_once(rules: Rules) -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda n: len(rules.scan(bad if n % 2 else good, "x")), range(200)))
     assert found == [n % 2 for n in range(200)]
+
+
+WRITE_XOR_EXECUTE = """
+import ctypes, sys
+if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0):  # PR_SET_MDWE, Linux 6.3
+    sys.exit(77)
+from so8t.core.errors import ConfigValueInvalid
+from so8t.operate.monitor.rules import Rules
+try:
+    Rules()
+except ConfigValueInvalid as error:
+    print(error.detail)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a rule of Linux")
+def test_a_system_that_lets_nobody_compile_is_told_in_words(environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WRITE_XOR_EXECUTE], env=environment, capture_output=True, encoding="utf-8", check=False
+    )
+    if done.returncode == 77:
+        pytest.skip("this kernel has no such rule")
+    assert done.returncode == 0 and "MemoryDenyWriteExecute" in done.stdout
+
+
+class PanicException(BaseException):
+    """As PyO3 raises it: a fault of Rust is no Exception."""
+
+
+PanicException.__module__ = "pyo3_runtime"
+
+
+@pytest.mark.parametrize(("fault", "caught"), [(PanicException, True), (KeyboardInterrupt, False)])
+def test_a_fault_inside_the_scanner_is_one_files_fault(
+    tmp_path: Path, fault: type[BaseException], caught: bool
+) -> None:
+    class Scanner:
+        def set_global(self, *_: object) -> None:
+            pass
+
+        def scan(self, data: bytes) -> None:
+            raise fault
+
+    made, path = Rules(), tmp_path / "a.txt"
+    path.write_bytes(b"x")
+    made._of_thread.scanner = Scanner()
+    if not caught:
+        with pytest.raises(fault):
+            scan_file(path, made, LONGEST)
+        return
+    assert scan_file(path, made, LONGEST).unread == "ValueError"
+    assert scan_file(path, made, LONGEST).findings == []  # with a new scanner

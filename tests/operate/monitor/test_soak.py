@@ -123,7 +123,7 @@ class Day:
         self.machine.there = {"/usr/sbin/sshd"}
 
     def work(self, step: int) -> None:
-        """An office: jobs come and go, an update replaces a service, people ask, the log and the model are spoken to."""
+        """An office: jobs come and go, an update replaces a service, people ask, log and model are spoken to."""
         machine, minute = self.machine, step // 12
         for pid in [p for p in machine.exes if 1000 <= p < 9000]:
             del machine.exes[pid], machine.programs[pid]
@@ -163,7 +163,8 @@ class Day:
         self.do("05:10", lambda: machine.devices.discard(stick))  # type: ignore[union-attr]
         self.during("09:00", "11:00", "bypass", Socket(("127.0.0.1", 46000), MODEL, "open", 71))
         for clock, pid, exe in (
-            ("10:00", 9001, "/tmp/x"), ("11:00", 9002, "/usr/bin/gone (deleted)"), ("11:30", 9003, "/memfd:y (deleted)"),
+            ("10:00", 9001, "/tmp/x"), ("11:00", 9002, "/usr/bin/gone (deleted)"),
+            ("11:30", 9003, "/memfd:y (deleted)"),
         ):  # fmt: skip
             self.do(clock, lambda pid=pid, exe=exe: machine.runs(pid, exe))  # type: ignore[misc]
         self.do("12:00", lambda: machine.runs(9004, "/bin/dash", parent=20))
@@ -175,14 +176,18 @@ class Day:
         self.do("16:00", lambda: setattr(machine, "error", psutil.AccessDenied()))
         self.do("16:05", lambda: setattr(machine, "error", None))
         for n in range(FLOOD // 10):
-            ten = [Socket(("10.0.0.5", 47000 + k), (f"198.18.{n % 250}.{10 * (n // 250) + k}", n + 1), "trying", 70) for k in range(10)]  # fmt: skip
-            self.plan.append((at("17:00") + n * STEP, lambda ten=ten: self._lasting.__setitem__("flood", ten)))  # type: ignore[misc]
+            self.plan.append((at("17:00") + n * STEP, lambda n=n: self.ten_more(n)))  # type: ignore[misc]
         self.plan.append((at("17:00") + FLOOD / 10 * STEP, lambda: self._lasting.pop("flood")))
         ledger = self.gateway.ledger
         self.do("18:00", lambda: setattr(self.gateway, "ledger", NoLedger()))
         self.during("18:02", "18:03", "unseen", Socket(("0.0.0.0", 5555), None, "listen", 72))
         self.do("18:05", lambda: setattr(self.gateway, "ledger", ledger))
         self.plan.sort(key=lambda item: item[0])
+
+    def ten_more(self, n: int) -> None:
+        """Attempts to reach ten addresses that nobody tried before."""
+        addresses = [(f"198.18.{n % 250}.{10 * (n // 250) + k}", n + 1) for k in range(10)]
+        self._lasting["flood"] = [Socket(("10.0.0.5", 47000), where, "trying", 70) for where in addresses]
 
     def drop(self, name: str, content: bytes) -> None:
         (self.share / name).write_bytes(content)
@@ -195,7 +200,8 @@ class Day:
 
 
 EXPECTED = {
-    ("egress", "203.0.114.9:443"), ("listener", "nc network:4444"), ("medium", "0781:5581:4C53"), ("bypass", "python3 71"),
+    ("egress", "203.0.114.9:443"), ("listener", "nc network:4444"), ("medium", "0781:5581:4C53"),
+    ("bypass", "python3 71"),
     ("program_temporary", "/tmp/x"), ("program_deleted", "/usr/bin/gone"), ("program_memory", "/memfd:y"),
     ("shell", "soffice.bin > dash"), ("package_changed", "so8t"), ("blind", "network"), ("flood", "egress"),
     ("listener", "nc network:5555"),

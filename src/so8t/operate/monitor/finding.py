@@ -63,7 +63,7 @@ KINDS: Mapping[str, Meaning] = {
     ),
     "program_deleted": Meaning(
         Words("ファイルの消されたプログラムが動いています", "a program runs whose file was deleted"),
-        Words("更新の途中でなければ、止める前に記憶の写しを取る", "unless an update is under way, copy its memory first"),
+        Words("更新の途中でなければ、止める前に記憶の写しを取る", "no update under way? copy its memory first"),
     ),
     "program_memory": Meaning(
         Words("ファイルのない、記憶の中だけのプログラムが動いています", "a program runs from memory, without any file"),
@@ -110,7 +110,7 @@ KINDS: Mapping[str, Meaning] = {
         Words("権限と OS の状態を確かめる", "check its rights and the state of the system"),
     ),
     "flood": Meaning(
-        Words("同じ種類の所見が多すぎるため、残りは数だけ残します", "too many findings of one kind: the rest is counted"),
+        Words("同じ種類の所見が多すぎるため、残りは数だけ残します", "too many of one kind: the rest is counted"),
         Words("機械そのものを調べる。数でほかを隠す手口でもある", "look at the machine itself: it may be a cover"),
     ),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""How people are told of a finding: a line in the file of notifications, a mail on the LAN (operate/review/notify.py)."""
+"""How people are told of a finding: a line in a file, a mail on the LAN (operate/review/notify.py)."""
 
 from __future__ import annotations
 

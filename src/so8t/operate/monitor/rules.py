@@ -40,7 +40,7 @@ class Rules:
     """Compiled once. `broken`: what could not be used. YARA-X's scanner may not leave its thread: each has its own."""
 
     def __init__(self, own: Path | None = None) -> None:
-        """Raises ConfigValueInvalid where the own folder is none."""
+        """Raises ConfigValueInvalid where the own folder is none, or the system lets nobody compile."""
         if own is not None and not own.is_dir():
             raise ConfigValueInvalid(where="serve.monitor.rules", detail=f"{own}: not a folder")
         self.broken: list[Finding] = []
@@ -50,7 +50,14 @@ class Rules:
         for place, path in _sources(own):
             compiler.new_namespace(place)
             self._add(compiler, place, path)
-        self._rules = compiler.build()
+        try:
+            self._rules = compiler.build()
+        except BaseException as error:
+            if not _is_panic(error):
+                raise
+            # Rules become machine code: systemd's MemoryDenyWriteExecute refuses that.
+            detail = "YARA-X may not make memory executable here (MemoryDenyWriteExecute, docs/monitor.md)"
+            raise ConfigValueInvalid(where="serve.monitor.folders", detail=detail) from error
         self.count = sum(1 for _ in self._rules)
         self._of_thread = threading.local()
 
@@ -88,7 +95,17 @@ class Rules:
             raise TimeoutError(f"> {SECONDS} s") from error
         except yara_x.ScanError as error:
             raise ValueError(str(error)) from error
+        except BaseException as error:
+            if not _is_panic(error):
+                raise
+            self._of_thread.scanner = None
+            raise ValueError("panic") from error
         return [_match(rule) for rule in found[:MOST_MATCHES]]
+
+
+def _is_panic(error: BaseException) -> bool:
+    """A fault inside YARA-X, which comes as no Exception; a file that causes one must not end the watch."""
+    return type(error).__module__ == "pyo3_runtime"
 
 
 def _sources(own: Path | None) -> Iterator[tuple[str, Path]]:

@@ -66,7 +66,7 @@ class Medium:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """`exe` "" = has no file (the kernel's threads), None = not shown to us; `media` None = the system does not tell."""
+    """`exe` "" = has no file (the kernel's threads), None = not shown to us; `media` None = not known here."""
 
     sockets: Callable[[], Iterable[Socket]]
     pids: Callable[[], Iterable[int]]
