@@ -37,7 +37,7 @@ class Machine:
 
     def system(self) -> System:
         return System(
-            self.sockets, lambda: list(self.exes), lambda pid: self.exes.get(pid, ""), self.program, lambda: OWN,
+            self.sockets, lambda: list(self.exes), lambda pid: self.exes.get(pid, ""), self.program, OWN.__contains__,
             lambda: HERE, self.media, lambda exe: exe.startswith(self.loose), lambda path: path in self.there,
         )  # fmt: skip
 

@@ -124,7 +124,7 @@ def test_a_real_program_in_a_real_ledger(listener: socket.socket, stranger: Call
         return [notice.finding.kind for notice in notices]
 
     async def main() -> tuple[list[str], list[str]]:
-        alone = dataclasses.replace(this_machine(), own=lambda: frozenset({os.getpid()}))
+        alone = dataclasses.replace(this_machine(), own=lambda pid: pid == os.getpid())
         with closing(socket.create_connection(listener.getsockname())):  # the gateway's own
             return await found(this_machine()), await found(alone)
 

@@ -23,7 +23,7 @@ def bypassing(table: Table, upstreams: Sequence[str]) -> list[Finding]:
     for socket in table.sockets if servers else ():
         if socket.state != "open" or socket.remote is None:
             continue
-        if socket.remote in servers and socket.pid not in table.own:
+        if socket.remote in servers and not table.own(socket.pid):
             clients[socket.pid, ""] = None
         elif socket.local in servers and socket.remote[0] not in table.here:
             clients[None, socket.remote[0]] = None

@@ -57,7 +57,7 @@ def _allowed(address: str, here: frozenset[str], allowed: Sequence[Network]) -> 
 def _finding(table: Table, socket: Socket) -> Finding:
     assert socket.remote is not None
     address, port = socket.remote
-    program, own = table.program(socket.pid), socket.pid in table.own
+    program, own = table.program(socket.pid), table.own(socket.pid)
     critical = own or ipaddress.ip_address(address).is_global
     facts = {
         "process": program.name, "pid": socket.pid, "user": program.user, "peer": address, "port": port,

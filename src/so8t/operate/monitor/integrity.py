@@ -14,12 +14,11 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import so8t
 from so8t.core.bundle import LISTING, SIGNATURE, Bundle
 from so8t.core.files import sha256_file
 from so8t.operate.monitor.finding import Facts, Finding, Severity, said_path
 
-PACKAGE = Path(so8t.__file__).parent
+PACKAGE = Path(__file__).resolve().parents[2]  # so8t itself
 LEFT_OUT = frozenset({"__pycache__"})
 SMALL = 8 << 20
 MOST_FILES = 20_000

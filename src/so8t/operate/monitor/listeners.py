@@ -47,7 +47,7 @@ def listening(table: Table, own_port: int) -> Iterator[tuple[Socket, Program, st
         if socket.state != "listen":
             continue
         inside = _inside(socket)
-        if socket.pid in table.own and (inside or own_port in (0, socket.local[1])):
+        if (inside or own_port in (0, socket.local[1])) and table.own(socket.pid):
             continue
         program = table.program(socket.pid)
         yield socket, program, key(program, inside, socket.local[1])

@@ -64,12 +64,14 @@ class Programs:
         return found
 
     def _judged(self, pid: int, exe: str) -> list[Finding]:
-        program = self.system.program(pid)
-        found = []
-        if (place := self._place(exe)) is not None:
+        """By its path alone, which is cheap; who it is, is asked of suspects."""
+        place, shell = self._place(exe), bare(exe) in SHELLS
+        if place is None and not shell:
+            return []
+        program, found = self.system.program(pid), []
+        if place is not None:
             found.append(Finding(*place, said_path(exe.removesuffix(DELETED)), _facts(pid, exe, program)))
-        # A script is called by its own name, and is its shell all the same.
-        if {bare(program.name), bare(exe)} & SHELLS and (severity := self._parent(program)) is not None:
+        if shell and (severity := self._parent(program)) is not None:
             parent = self.system.program(program.parent)
             facts = _facts(pid, exe, program) | {"parent": parent.name, "parent_pid": program.parent}
             found.append(Finding("shell", severity, f"{parent.name} > {program.name}", facts))
@@ -90,7 +92,7 @@ class Programs:
         if not program.parent:
             return None
         names = {bare(self.system.program(program.parent).name), bare(self.system.exe(program.parent) or "")}
-        if names & OFFICE or program.parent in self.system.own():
+        if names & OFFICE or self.system.own(program.parent):
             return Severity.CRITICAL
         return Severity.WARNING if names & SERVERS else None
 

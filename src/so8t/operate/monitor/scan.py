@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import stat
@@ -11,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from so8t.operate.monitor.finding import Finding, Severity, said, said_path
 from so8t.operate.monitor.rules import Rules, finding_of
@@ -37,33 +37,36 @@ def scan_file(path: Path, rules: Rules, longest: int) -> Scan:
     """At most `longest` bytes of the file itself. A link, a pipe or what has gone is passed over."""
     found = Scan()
     try:
-        data = _head(path, longest)
-    except OSError as error:
-        found.unread = type(error).__name__
-        return _told(found, path)
-    if data is None:
+        with _opened(path) as f:
+            head = f.read(longest)
+            _one(found, rules, str(path), "", head)
+            if head.startswith(b"PK\x03\x04"):
+                _members(found, rules, str(path), f)
+    except _Passed:
         return found
-    whole = len(data) <= longest
-    _one(found, rules, str(path), "", data[:longest])
-    if data.startswith(b"PK\x03\x04"):
-        if whole:
-            _members(found, rules, str(path), data)
-        else:
-            found.unread = found.unread or f"zip > {longest} bytes"
+    except OSError as error:
+        found.unread = found.unread or type(error).__name__
     return _told(found, path)
 
 
-def _head(path: Path, longest: int) -> bytes | None:
-    """One byte more than `longest` where the file is longer; None for what is no plain file."""
+class _Passed(Exception):
+    """No plain file, or none any more."""
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Raises _Passed, OSError."""
     flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
-            return None
+            raise _Passed
         handle = os.open(path, flags)
     except FileNotFoundError:
-        return None
-    with os.fdopen(handle, "rb") as f:
-        return f.read(longest + 1) if stat.S_ISREG(os.fstat(handle).st_mode) else None
+        raise _Passed from None
+    opened = os.fdopen(handle, "rb")
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        opened.close()
+        raise _Passed
+    return opened
 
 
 def _one(found: Scan, rules: Rules, path: str, member: str, data: bytes) -> None:
@@ -77,28 +80,48 @@ def _one(found: Scan, rules: Rules, path: str, member: str, data: bytes) -> None
         found.findings.append(finding_of(path, member, matches))
 
 
-def _members(found: Scan, rules: Rules, path: str, data: bytes) -> None:
-    if not _directory_fits(data):
+def _members(found: Scan, rules: Rules, path: str, file: BinaryIO) -> None:
+    if not _directory_fits(file):
         found.unread = found.unread or f"zip directory > {DIRECTORY_BYTES} bytes"
         return
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with zipfile.ZipFile(file) as archive:
             for name, content in _contents(found, archive):
                 _one(found, rules, path, name, content)
     except BROKEN as error:
         found.unread = found.unread or f"zip: {type(error).__name__}"
 
 
-def _directory_fits(data: bytes) -> bool:
-    """zipfile reads the whole list of members at once, so its length is looked at first: at every place that may be
-    the end record, which gives it, and never in the zip64 form, which small archives do not need."""
-    for found in re.finditer(rb"PK\x05\x06", data[-END_BYTES:]):
-        at = max(0, len(data) - END_BYTES) + found.start()
-        if int.from_bytes(data[at + 12 : at + 16], "little") > DIRECTORY_BYTES:
-            return False
-        if data[max(0, at - 20) : at].startswith(b"PK\x06\x07"):
+def _directory_fits(file: BinaryIO) -> bool:
+    """zipfile reads the whole list of members at once, so its length is looked at first, at every place that may be
+    the end record, which gives it: in the old form, and in the zip64 form (which torch writes always)."""
+    size = file.seek(0, os.SEEK_END)
+    begin = file.seek(max(0, size - END_BYTES))
+    tail = file.read(END_BYTES)
+    for match in re.finditer(rb"PK\x05\x06", tail):
+        at = begin + match.start()
+        wide = _wide_sizes(file, at)
+        told = int.from_bytes(_read(file, at + 12, 4), "little")
+        if any(length > DIRECTORY_BYTES for length in wide or [told]):
             return False
     return True
+
+
+def _wide_sizes(file: BinaryIO, end: int) -> list[int]:
+    """What zip64 records say that belong to the end record at `end`: right before it, and where it says they are."""
+    locator = _read(file, end - 20, 20)
+    if not locator.startswith(b"PK\x06\x07"):
+        return []
+    places = (end - 20 - 56, int.from_bytes(locator[8:16], "little"))
+    records = [_read(file, place, 56) for place in places if place < end]
+    return [int.from_bytes(record[40:48], "little") for record in records if record.startswith(b"PK\x06\x06")]
+
+
+def _read(file: BinaryIO, at: int, length: int) -> bytes:
+    if at < 0:
+        return b""
+    file.seek(at)
+    return file.read(length)
 
 
 def _contents(found: Scan, archive: zipfile.ZipFile) -> Iterator[tuple[str, bytes]]:

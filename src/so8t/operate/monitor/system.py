@@ -33,6 +33,7 @@ STORAGE, KEYBOARD, NETWORK = "storage", "keyboard", "network"
 # Interface classes of the USB standard that can carry data in or out, or type by themselves.
 USB_CLASSES = {"08": STORAGE, "03": KEYBOARD, "02": NETWORK, "0a": NETWORK, "e0": NETWORK}
 MOST_MEDIA = 500
+DEEPEST = 64  # generations of processes
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +67,14 @@ class Medium:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """`exe` "" = has no file (the kernel's threads), None = not shown to us; `media` None = not known here."""
+    """`exe` "" = has no file (the kernel's threads), None = not shown to us; `own`: is this process ours; `media` None =
+    not known here."""
 
     sockets: Callable[[], Iterable[Socket]]
     pids: Callable[[], Iterable[int]]
     exe: Callable[[int], str | None]
     program: Callable[[int], Program]
-    own: Callable[[], frozenset[int]]
+    own: Callable[[int], bool]
     addresses: Callable[[], frozenset[str]]
     media: Callable[[], frozenset[Medium] | None]
     writable: Callable[[str], bool]  # may anybody write into the folder of this program
@@ -135,10 +137,19 @@ def _exe(pid: int) -> str | None:
         return None
 
 
-def _own() -> frozenset[int]:
-    """This server and all that it started."""
-    this = psutil.Process()
-    return frozenset({this.pid, *(child.pid for child in this.children(recursive=True))})
+def _own(pid: int) -> bool:
+    """This server or one that it started. Asked of a few, so from below: all of a large machine's are many."""
+    this = os.getpid()
+    for _ in range(DEEPEST):
+        if pid == this:
+            return True
+        try:
+            pid = psutil.Process(pid).ppid()
+        except (psutil.Error, OSError):
+            return False
+        if pid <= 1:
+            break
+    return pid == this
 
 
 def _addresses() -> frozenset[str]:

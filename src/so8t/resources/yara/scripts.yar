@@ -17,7 +17,7 @@ rule powershell_download_and_run
     meta:
         ja = "取り寄せて、そのまま実行する PowerShell です"
         en = "PowerShell that fetches something and runs it"
-        severity = "critical"
+        severity = "warning"
     strings:
         $a = /\b(ie[x]|invoke-expressio[n])\b[ \t]{0,4}[\(\$&"'][^\r\n]{0,200}(\.download(string|data|file)[ \t]{0,4}\(|invoke-webrequest|invoke-restmethod|\biwr\b)/ nocase ascii wide
         $b = /(\.downloadstring[ \t]{0,4}\(|\biwr\b|invoke-webrequest)[^\r\n]{0,200}\|[ \t]{0,4}(ie[x]|invoke-expressio[n])\b/ nocase ascii wide
