@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from so8t.operate.monitor.system import Medium, Program, Socket, System
+from so8t.operate.monitor.devices import Medium
+from so8t.operate.monitor.system import Program, Socket, System
 
 OWN = frozenset({10, 11})
 HERE = frozenset({"127.0.0.1", "::1", "10.0.0.5"})

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import io
 import pickletools
+import random
 import zipfile
 
 HOST = "192.0.2.7"  # documentation only (RFC 5737)
@@ -47,10 +48,12 @@ def zipped(members: dict[str, bytes]) -> bytes:
 
 EICAR = j("X5O!P%@AP[4\\PZX54(P^)7CC)7}$", "EICAR-STANDARD-", "ANTIVIRUS-TEST-FILE!", "$H+H*")
 RELS = '<Relationship Type="http://schemas.example/officeDocument/2006/relationships/attachedTemplate" Target="{}"{}/>'
+NOISE = random.Random(8).randbytes(20_000)
 LINK = b'<Relationship Type=".../hyperlink" Target="https://192.0.2.7/" TargetMode="External"/>'
 
 # rule -> (name, content) that it must find.
 BAD: dict[str, list[tuple[str, bytes]]] = {
+    "scrambled_document": [("台帳.xlsx", NOISE), ("図面.PDF", NOISE), ("写真.jpg", NOISE), ("旧い文書.doc", NOISE)],
     "eicar_test_file": [("e.com", EICAR), ("e.txt", EICAR + b"\n")],
     "web_shell_php": [
         ("a.php", j("<?php ", "eval", '($_POST["x"]); ?>')),
@@ -206,6 +209,16 @@ BAD: dict[str, list[tuple[str, bytes]]] = {
 
 # rule -> what looks like it and is in order.
 GOOD: dict[str, list[tuple[str, bytes]]] = {
+    "scrambled_document": [
+        ("a.xlsx", b"PK\x03\x04" + NOISE),
+        ("b.docx", OLE + NOISE),  # with a passphrase
+        ("c.pdf", b"%PDF-1.7\n" + NOISE),
+        ("d.jpg", b"\xff\xd8\xff\xe0" + NOISE),
+        ("e.png", b"RIFF" + NOISE),  # another picture's ending
+        ("f.bin", NOISE),
+        ("g.docx", b"x" * 5000),
+        ("h.docx", NOISE[:4000]),
+    ],
     "eicar_test_file": [("a.txt", "EICAR の試験用ファイルについての説明".encode()), ("b.bin", bytes(2000) + EICAR)],
     "web_shell_php": [
         ("a.php", b"<?php echo htmlspecialchars($_POST['x']); system('ls'); ?>"),

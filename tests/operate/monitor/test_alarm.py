@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from so8t.core.errors import ConfigValueInvalid, DiskFull
+from so8t.core.errors import ConfigValueInvalid
 from so8t.core.types import canonical_json
 from so8t.operate.monitor import alarm as alarm_module
 from so8t.operate.monitor.alarm import HOUR, MOST_OF_A_KIND, Alarm, Notice, QuietHours
@@ -159,9 +159,9 @@ def test_a_look_that_saw_nothing_says_so(error: Exception) -> None:
     assert made.look(10) == [] and made.problem == ""
 
 
-def test_other_errors_are_ours() -> None:
-    with pytest.raises(DiskFull):
-        turn(0.0, DiskFull()).look(0)
+def test_a_mistake_of_ours_blinds_one_watcher_alone(caplog: pytest.LogCaptureFixture) -> None:
+    (found,) = turn(0.0, KeyError("x")).look(0)
+    assert found.kind == "blind" and "KeyError" in caplog.text
 
 
 # -- words -----------------------------------------------------------------------------------------------------------

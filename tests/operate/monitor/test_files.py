@@ -58,7 +58,7 @@ def share(tmp_path: Path) -> Path:
 
 def watching(share: Path, clock: Clock | None = None) -> tuple[Files, Told]:
     told = Told()
-    made = Files([share], RULES, LONGEST, 900, clock or Clock(), told)
+    made = Files([share], RULES, LONGEST, 900, clock or Clock(), lambda folders: told)
     made.start()
     return made, told
 
@@ -156,7 +156,7 @@ def test_what_is_remembered_is_bounded(share: Path, monkeypatch: pytest.MonkeyPa
 def test_broken_rules_are_told_of_once(share: Path, tmp_path: Path) -> None:
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "a.yar").write_text("rule {")
-    files = Files([share], Rules(tmp_path / "rules"), LONGEST, 900, Clock(), Told())
+    files = Files([share], Rules(tmp_path / "rules"), LONGEST, 900, Clock(), lambda folders: Told())
     assert [f.kind for _ in range(3) for f in files.look()] == ["rules_broken"]
 
 
@@ -172,6 +172,10 @@ def test_the_real_notices(share: Path) -> None:
             time.sleep(0.05)
             names = found(files)
         assert names == ["new.sh"]
+        files.stop()
+        (share / "meanwhile.sh").write_bytes(MINER)
+        files.start()  # as after an error of the watch
+        assert found(files) == ["meanwhile.sh"]
     finally:
         files.stop()
 

@@ -18,9 +18,10 @@ from so8t.core.errors import RecordInvalid
 from so8t.core.files import sha256_file
 from so8t.operate.monitor import integrity
 from so8t.operate.monitor.baseline import MOST_BYTES, Baseline, read_baseline
+from so8t.operate.monitor.devices import STORAGE, Medium
 from so8t.operate.monitor.finding import Severity
 from so8t.operate.monitor.integrity import PACKAGE, BundleFiles, difference, package_changed, package_hashes
-from so8t.operate.monitor.system import STORAGE, Medium, Program, Socket
+from so8t.operate.monitor.system import Program, Socket
 from so8t.operate.monitor.usb import new_media
 from so8t.operate.monitor.watch import Reference
 

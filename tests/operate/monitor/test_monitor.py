@@ -200,6 +200,32 @@ def test_what_the_ledger_refuses_waits_for_it(office: Office, monkeypatch: pytes
     assert len(monitor.latest) == 2
 
 
+def test_a_look_that_the_ledger_refuses_loses_nothing_of_it(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program is new once only, and a baseline is replaced once only."""
+    real = Gateway.note
+
+    async def refused(*_: object) -> None:
+        raise LedgerUnavailable(where="ledger")
+
+    async def main() -> None:
+        monitor = office.monitor(clock=lambda: 0.0)
+        await monitor.begin()
+        (office.folder / "so8t" / "b.py").write_text("b")
+        office.monitor().watched.take_baseline()
+        office.machine.runs(7, "/tmp/x")
+        monkeypatch.setattr(Gateway, "note", refused)
+        with pytest.raises(LedgerUnavailable):
+            await monitor.look()
+        monkeypatch.setattr(Gateway, "note", real)
+        await monitor.look()
+
+    asyncio.run(main())
+    told = [(entry["event"], entry.get("why") or entry.get("finding")) for entry in office.entries()]
+    assert told == [
+        ("baseline", "first"), ("baseline", "replaced"), ("found", "baseline_changed"), ("found", "program_temporary"),
+    ]  # fmt: skip
+
+
 def test_the_last_findings_are_there_after_a_restart(office: Office) -> None:
     async def main() -> Monitor:
         first = office.monitor()

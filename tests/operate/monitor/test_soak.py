@@ -30,9 +30,10 @@ from so8t.core.serve_config import MonitorConfig
 from so8t.operate.gateway import Gateway
 from so8t.operate.monitor.alarm import MOST_OF_A_KIND
 from so8t.operate.monitor.baseline import read_baseline
+from so8t.operate.monitor.devices import STORAGE, Medium
 from so8t.operate.monitor.monitor import Monitor
 from so8t.operate.monitor.notice import FindingNotice
-from so8t.operate.monitor.system import STORAGE, Medium, Program, Socket
+from so8t.operate.monitor.system import Program, Socket
 from so8t.operate.monitor.watch import Reference, Watch, watch_of
 
 MIDNIGHT = datetime(2026, 11, 25, 15, 0, tzinfo=UTC)  # in Japan
@@ -103,7 +104,8 @@ class Day:
             own_port=8008,
         )  # fmt: skip
         assert watch.files is not None
-        watch.files.clock, watch.files.notices = lambda: self.now, self.notices
+        watch.files.clock, watch.files.notified = lambda: self.now, lambda folders: self.notices
+        watch.files.start()
         return Monitor(self.gateway, watch, teller=self, clock=lambda: self.now)
 
     # -- what is in order --

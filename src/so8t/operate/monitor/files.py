@@ -36,18 +36,19 @@ class Notices(Protocol):
 
 @dataclass(slots=True)
 class Files:
-    """`longest`: bytes of a file that are searched. `searched`, `bytes`: since the start; `problem`: why there are no
-    notices of changes, or ""."""
+    """`longest`: bytes of a file that are searched; `notified` makes the system's notices. `searched`, `bytes`: since
+    the start; `problem`: why there are no notices, or ""."""
 
     folders: Sequence[Path]
     rules: Rules
     longest: int
     rescan_seconds: float
     clock: Callable[[], float] = time.monotonic
-    notices: Notices | None = None
+    notified: Callable[[Sequence[Path]], Notices] = Changes
     searched: int = 0
     bytes: int = 0
     problem: str = ""
+    _notices: Notices | None = field(default=None, repr=False)
     _known: dict[Path, Stamp] = field(default_factory=dict, repr=False)
     _waiting: dict[Path, None] = field(default_factory=dict, repr=False)
     _walk: Iterator[Path] | None = field(default=None, repr=False)
@@ -55,17 +56,20 @@ class Files:
     _begun: bool = field(default=False, repr=False)
 
     def start(self) -> None:
-        """Where the system has no notices to give, the rescan still sees everything."""
-        self.notices = self.notices or Changes(self.folders)
+        """From here on the system tells of changes, and everything is looked through once for what came before. Where
+        it has no notices to give, the rescan still sees everything."""
+        notices = self.notified(self.folders)
         try:
-            self.notices.start()
+            notices.start()
         except OSError as error:
-            self.notices, self.problem = None, type(error).__name__
+            self.problem = type(error).__name__
+            return
+        self._notices, self.problem, self._due = notices, "", float("-inf")
 
     def stop(self) -> None:
-        if self.notices is not None:
-            with suppress(RuntimeError):  # never started
-                self.notices.stop()
+        if self._notices is not None:
+            self._notices.stop()
+            self._notices = None
 
     @property
     def busy(self) -> bool:
@@ -98,7 +102,7 @@ class Files:
 
     def _gather(self) -> None:
         """What the system told of, then the next part of the walk through everything."""
-        told, everything = self.notices.take() if self.notices else (set[Path](), False)
+        told, everything = self._notices.take() if self._notices else (set[Path](), False)
         if len(self._waiting) + len(told) <= MOST_WAITING:
             self._waiting |= dict.fromkeys(sorted(told))
         else:

@@ -50,6 +50,14 @@ class Shown:
     count: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """For the ledger. `notice` None: the entry of a baseline, of which nobody is told besides."""
+
+    body: dict[str, Any]
+    notice: Notice | None = None
+
+
 @dataclass(slots=True)
 class Monitor:
     """Give watch() to the background. `observers` are told of every notice that is durable; `counted` by severity and
@@ -71,7 +79,7 @@ class Monitor:
     alarm: Alarm = field(init=False)
     quiet: QuietHours = field(init=False)
     files: Turn | None = field(init=False, default=None)
-    _waiting: deque[Notice] = field(default_factory=deque, repr=False)
+    _waiting: deque[_Waiting] = field(default_factory=deque, repr=False)
     _held: list[FindingNotice] = field(default_factory=list, repr=False)
     _held_count: int = 0
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
@@ -108,7 +116,7 @@ class Monitor:
             why = "gone, taken anew" if last else "first"
             found += await asyncio.to_thread(self.watched.take_baseline)
         if reference.baseline is not None and reference.baseline.digest != last:
-            await self._note_baseline(why)
+            self._wait(_Waiting(self._baseline_body(why)))
             if last:
                 found.append(replaced_finding(last, reference.baseline))
         self.since = self.gateway.now()
@@ -119,23 +127,30 @@ class Monitor:
         before = self.watched.reference.replaced
         found = await asyncio.to_thread(self.watched.look, self.clock(), turns)
         if self.watched.reference.replaced != before:
-            await self._note_baseline("replaced")
+            self._wait(_Waiting(self._baseline_body("replaced")))
         return await self.tell(found)
 
     async def tell(self, found: list[Finding]) -> list[Notice]:
         """Raises LedgerUnavailable; what could not be written is written at the next call."""
         notices = self.alarm.take(found, self.clock())
         for notice in notices:
-            if len(self._waiting) < MOST_WAITING:
-                self._waiting.append(notice)
-            else:
-                self.lost += 1
+            self._wait(_Waiting(notice.body(), notice))
         async with self._writing:
             while self._waiting:
-                entry = await self.gateway.note("finding", self._waiting[0].body())
-                self._recorded(self._waiting.popleft(), entry)
+                first = self._waiting[0]
+                entry = await self.gateway.note("finding", first.body)
+                self._waiting.popleft()
+                if first.notice is not None:
+                    self._recorded(first.notice, entry)
         self._after_quiet()
         return notices
+
+    def _wait(self, waiting: _Waiting) -> None:
+        if len(self._waiting) < MOST_WAITING:
+            self._waiting.append(waiting)
+        else:
+            self.lost += 1
+            logger.warning("host monitor: %d findings lost, the ledger is gone for too long", self.lost)
 
     async def _keep(self, turns: list[Turn]) -> None:
         while True:
@@ -182,7 +197,7 @@ class Monitor:
             self.teller.tell(FindingNotice(last.finding, last.seq, last.time, last.address, self._held_count - 1))
             self._held, self._held_count = [], 0
 
-    async def _note_baseline(self, why: str) -> None:
+    def _baseline_body(self, why: str) -> dict[str, Any]:
         baseline = self.watched.reference.baseline
         body: dict[str, Any] = {"event": "baseline", "actor": "server", "request_id": BASELINE, "why": why}
         if baseline is not None:
@@ -191,7 +206,7 @@ class Monitor:
                 "files": len(baseline.package), "listeners": list(baseline.listeners[:100]),
                 "media": len(baseline.media),
             }  # fmt: skip
-        await self.gateway.note("finding", body)
+        return body
 
     def _read_back(self) -> str:
         """The last findings for the console, and the digest of the newest baseline in the ledger ("" = none)."""

@@ -12,12 +12,12 @@ import stat
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import psutil
 
-from so8t.operate.monitor.finding import said, said_path
+from so8t.operate.monitor.devices import Medium, UsbDevices, removable_drives
+from so8t.operate.monitor.finding import said
 
 Address = tuple[str, int]
 State = Literal["listen", "trying", "open", "ended"]
@@ -28,11 +28,6 @@ STATES: dict[str, State] = {
     psutil.CONN_ESTABLISHED: "open",
     psutil.CONN_CLOSE: "ended",
 }
-USB = Path("/sys/bus/usb/devices")
-STORAGE, KEYBOARD, NETWORK = "storage", "keyboard", "network"
-# Interface classes of the USB standard that can carry data in or out, or type by themselves.
-USB_CLASSES = {"08": STORAGE, "03": KEYBOARD, "02": NETWORK, "0a": NETWORK, "e0": NETWORK}
-MOST_MEDIA = 500
 DEEPEST = 64  # generations of processes
 
 
@@ -57,18 +52,9 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True)
-class Medium:
-    """A device that can be taken away. `what`: STORAGE, KEYBOARD, NETWORK, or "" for all others."""
-
-    id: str
-    name: str = ""
-    what: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class System:
-    """`exe` "" = has no file (the kernel's threads), None = not shown to us; `own`: is this process ours; `media` None =
-    not known here."""
+    """`exe` "" = has no file (the kernel's threads), None = not shown to us; `own`: is this process ours; `media`:
+    None = not known here."""
 
     sockets: Callable[[], Iterable[Socket]]
     pids: Callable[[], Iterable[int]]
@@ -83,7 +69,7 @@ class System:
 
 def this_machine() -> System:
     exe = _exe_linux if sys.platform == "linux" else _exe
-    media = _usb if sys.platform == "linux" else _removable
+    media = UsbDevices() if sys.platform == "linux" else removable_drives
     return System(_sockets, psutil.pids, exe, _program, _own, _addresses, media, _writable)
 
 
@@ -164,40 +150,3 @@ def _writable(exe: str) -> bool:
         return os.name != "nt" and bool(os.stat(os.path.dirname(exe) or "/").st_mode & stat.S_IWOTH)
     except OSError:
         return False
-
-
-def _usb(devices: Path = USB) -> frozenset[Medium] | None:
-    """By vendor, product and serial number, as the device gives them. None where the kernel has no USB (containers)."""
-    if not devices.is_dir():
-        return None
-    found = set()
-    for device in sorted(devices.iterdir())[:MOST_MEDIA]:
-        vendor, product = _value(device / "idVendor"), _value(device / "idProduct")
-        if not vendor:  # an interface, not a device
-            continue
-        classes = {_value(device.parent / entry / "bInterfaceClass") for entry in _interfaces(devices, device.name)}
-        kinds = {USB_CLASSES.get(one, "") for one in classes}
-        what = next((kind for kind in (STORAGE, NETWORK, KEYBOARD) if kind in kinds), "")
-        name = f"{vendor}:{product}:{_value(device / 'serial')}"
-        found.add(Medium(name, _value(device / "product"), what))
-    return frozenset(found)
-
-
-def _interfaces(devices: Path, device: str) -> list[str]:
-    return [entry.name for entry in devices.glob(f"{device}:*")][:32]
-
-
-def _value(file: Path) -> str:
-    try:
-        with file.open("rb") as f:
-            return said(f.read(200).decode("utf-8", "replace").strip())
-    except OSError:
-        return ""
-
-
-def _removable() -> frozenset[Medium] | None:
-    """Windows: drives that Windows calls removable, by letter. Elsewhere nothing is known."""
-    if sys.platform != "win32":
-        return None
-    drives = [p for p in psutil.disk_partitions(all=True) if "removable" in p.opts]
-    return frozenset(Medium(said_path(p.device), said(p.fstype), STORAGE) for p in drives[:MOST_MEDIA])

@@ -4,6 +4,7 @@ when the next may be; a watcher that would have to wait too long looks all the s
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import psutil
 from so8t.operate.monitor.finding import Facts, Finding, Severity
 
 LONGEST_PAUSE = 60.0
+logger = logging.getLogger("so8t.serve")
 
 
 @dataclass(slots=True)
@@ -33,11 +35,13 @@ class Turn:
     problem: str = ""
 
     def look(self, now: float) -> list[Finding]:
-        """One look; a system that refuses it makes a finding, not an error."""
+        """One look; whatever goes wrong in it makes a finding, not an error."""
         begin = self.cpu_time()
         try:
             found, self.problem = self.watch(), ""
-        except (psutil.Error, OSError) as error:
+        except Exception as error:  # what breaks one watcher must not blind the others
+            if not isinstance(error, (psutil.Error, OSError)):
+                logger.warning("host monitor: %s", self.name, exc_info=True)
             self.problem = type(error).__name__
             found = [Finding("blind", Severity.WARNING, self.name, {"watch": self.name, "error": self.problem})]
         cost = self.cpu_time() - begin

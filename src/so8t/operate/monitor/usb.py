@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from so8t.operate.monitor.devices import Medium
 from so8t.operate.monitor.finding import Finding, Severity
-from so8t.operate.monitor.system import Medium
 
 
 def new_media(media: Collection[Medium], known: Collection[str]) -> list[Finding]:

@@ -1,5 +1,28 @@
 // Files that are something else than their name says.
 
+import "math"
+
+rule scrambled_document
+{
+    meta:
+        ja = "文書や画像の名前なのに、中身が暗号のようです(いくつも続けば、身代金の攻撃かもしれません)"
+        en = "the name of a document or picture, but scrambled inside (many of them: perhaps ransomware)"
+        severity = "warning"
+    strings:
+        $pdf = "%PDF-" ascii
+    condition:
+        filesize > 4096 and math.entropy(0, 4096) > 7.7
+        and uint32be(0) != 0x504B0304 and uint32be(0) != 0xD0CF11E0
+        and (
+            extension matches /^\.(docx?|docm|xlsx?|xlsm|pptx?|pptm|od[tsp]|zip|jtd|rtf)$/
+            or (extension == ".pdf" and not $pdf in (0..1024))
+            or (extension matches /^\.(jpe?g|png|gif|bmp|tiff?)$/
+                and uint16be(0) != 0xFFD8 and uint32be(0) != 0x89504E47 and uint32be(0) != 0x47494638
+                and uint32be(0) != 0x52494646 and uint16be(0) != 0x424D and uint32be(4) != 0x66747970
+                and uint32be(0) != 0x49492A00 and uint32be(0) != 0x4D4D002A)
+        )
+}
+
 rule program_named_as_document
 {
     meta:
