@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,13 +11,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from fake_machine import Machine
 from yara_samples import BAD
 
 from so8t import cli
 from so8t.operate.monitor import office
-from so8t.operate.monitor.system import Program, Socket
+from so8t.operate.monitor.system import Program, Socket, this_machine
 
 
 @pytest.fixture
@@ -72,6 +74,36 @@ def test_something_critical_is_exit_12(machine: Machine, config: Path, capsys: p
     assert code == 12 and "[V03]" in err and out.index("[重大]") < out.index("[注意]") and "次に: 開かずに" in out
     code, out, err = call(capsys, config, "--once", "--json")
     assert code == 12 and json.loads(out)["findings"][0]["severity"] == "critical" and json.loads(err)["error"] == "V03"
+
+
+def test_a_baseline_that_cannot_be_written(machine: Machine, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (config.parent / "m.json").mkdir()
+    code, _, err = call(capsys, config, "--accept")
+    assert code == 2 and "serve.monitor.state" in err
+    (config.parent / "m.json").rmdir()
+    machine.error = psutil.AccessDenied()
+    code, _, err = call(capsys, config, "--accept")
+    assert code == 12 and "AccessDenied" in err
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS shows connections to the administrator only")
+def test_the_server_beside_it_is_no_stranger() -> None:
+    """The process that listens on the server's port is ours, with its children; others are not."""
+    code = (
+        "import socket, sys; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); input()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        port, now = int(process.stdout.readline()), [0.0]
+        tree = office.ServerTree(this_machine(), port, lambda: now[0])
+        assert tree(process.pid) and tree(os.getpid()) and not tree(1) and not tree(os.getppid())
+        alone = office.ServerTree(this_machine(), 1, lambda: now[0])
+        assert alone(process.pid)  # our own child
+    finally:
+        process.communicate(b"\n", timeout=30)
+    now[0] = 61.0
+    assert not tree(process.pid)
 
 
 def test_a_wrong_configuration_is_exit_2(machine: Machine, config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,11 +8,13 @@ import sys
 import time
 from typing import Any
 
+import psutil
+
 from so8t.core.config import load_config
-from so8t.core.errors import FindingCritical
+from so8t.core.errors import ConfigValueInvalid, EnvironmentUnfit, FindingCritical
 from so8t.operate.monitor.alarm import Alarm, Notice
 from so8t.operate.monitor.finding import Finding, Severity
-from so8t.operate.monitor.office import machine_watch
+from so8t.operate.monitor.office import outside_watch
 from so8t.operate.monitor.watch import FILES_SECONDS, Watch
 
 UPSTREAMS = ("http://127.0.0.1:11434", "http://127.0.0.1:8080")  # Ollama, LM Studio (plan 1.1)
@@ -21,10 +23,10 @@ UPSTREAMS = ("http://127.0.0.1:11434", "http://127.0.0.1:8080")  # Ollama, LM St
 def monitor(options: argparse.Namespace) -> int:
     """0, or the exit code of FindingCritical where --once found something critical. Writes no ledger.
 
-    Raises ConfigValueInvalid, FindingCritical.
+    Raises ConfigValueInvalid, EnvironmentUnfit, FindingCritical.
     """
     config = load_config(options.profile, options.config).serve
-    watch = machine_watch(config, config.upstream.addresses or UPSTREAMS)
+    watch = outside_watch(config, config.upstream.addresses or UPSTREAMS)
     if options.accept:
         return _accept(options, watch)
     try:
@@ -37,7 +39,12 @@ def monitor(options: argparse.Namespace) -> int:
 
 
 def _accept(options: argparse.Namespace, watch: Watch) -> int:
-    made = watch.reference.take(watch.system, watch.own_port)
+    try:
+        made = watch.reference.take(watch.system, watch.own_port)
+    except OSError as error:
+        raise ConfigValueInvalid(where="serve.monitor.state", detail=type(error).__name__) from error
+    except psutil.Error as error:
+        raise EnvironmentUnfit(detail=type(error).__name__) from error
     told = {"baseline": str(watch.reference.path), "digest": made.digest, "files": len(made.package),
             "listeners": list(made.listeners), "media": list(made.media)}  # fmt: skip
     if options.json:

@@ -15,7 +15,7 @@ from typing import BinaryIO
 from so8t.operate.monitor.finding import Finding, Severity, said, said_path
 from so8t.operate.monitor.rules import Rules, finding_of
 
-MEMBERS = 300
+MEMBERS = 1000
 MEMBER_BYTES = 8 << 20
 ALL_MEMBERS_BYTES = 64 << 20
 DIRECTORY_BYTES = 1 << 20

@@ -10,7 +10,7 @@ import ipaddress
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -124,10 +124,15 @@ def _exe(pid: int) -> str | None:
 
 
 def _own(pid: int) -> bool:
-    """This server or one that it started. Asked of a few, so from below: all of a large machine's are many."""
-    this = os.getpid()
+    """This server or one that it started."""
+    return descends(pid, {os.getpid()})
+
+
+def descends(pid: int, roots: Container[int]) -> bool:
+    """Whether a process is one of these or of their offspring. Asked of a few, so from below: a large machine has many
+    processes."""
     for _ in range(DEEPEST):
-        if pid == this:
+        if pid in roots:
             return True
         try:
             pid = psutil.Process(pid).ppid()
@@ -135,7 +140,7 @@ def _own(pid: int) -> bool:
             return False
         if pid <= 1:
             break
-    return pid == this
+    return False
 
 
 def _addresses() -> frozenset[str]:

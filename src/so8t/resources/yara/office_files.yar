@@ -67,7 +67,7 @@ rule csv_calls_program
     strings:
         $cell = /(^|[,;\t\n"])[=+@-][^,\r\n]{0,40}\b(cmd|powershell|mshta|rundll32|msexcel)(\.exe)?['"]?\|/ nocase
     condition:
-        $cell and extension matches /^\.(csv|tsv|txt)$/
+        $cell and extension matches /^\.(csv|tsv)$/
 }
 
 rule pdf_starts_program
