@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -87,19 +88,17 @@ def test_a_baseline_that_cannot_be_written(machine: Machine, config: Path, capsy
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS shows connections to the administrator only")
-def test_the_server_beside_it_is_no_stranger() -> None:
+def test_the_server_beside_it_is_no_stranger(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process that listens on the server's port is ours, with its children; others are not."""
-    code = (
-        "import socket, sys; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); input()"
-    )
+    code = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); input()"
+    monkeypatch.setattr(office, "os", SimpleNamespace(getpid=lambda: -1))  # or all our children would be ours
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
         port, now = int(process.stdout.readline()), [0.0]
         tree = office.ServerTree(this_machine(), port, lambda: now[0])
-        assert tree(process.pid) and tree(os.getpid()) and not tree(1) and not tree(os.getppid())
-        alone = office.ServerTree(this_machine(), 1, lambda: now[0])
-        assert alone(process.pid)  # our own child
+        assert tree(process.pid) and not tree(os.getpid()) and not tree(1)
+        assert not office.ServerTree(this_machine(), 1, lambda: now[0])(process.pid)
     finally:
         process.communicate(b"\n", timeout=30)
     now[0] = 61.0
