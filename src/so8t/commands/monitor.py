@@ -17,8 +17,6 @@ from so8t.operate.monitor.finding import Finding, Severity
 from so8t.operate.monitor.office import outside_watch
 from so8t.operate.monitor.watch import FILES_SECONDS, Watch
 
-UPSTREAMS = ("http://127.0.0.1:11434", "http://127.0.0.1:8080")  # Ollama, LM Studio (plan 1.1)
-
 
 def monitor(options: argparse.Namespace) -> int:
     """0, or the exit code of FindingCritical where --once found something critical. Writes no ledger.
@@ -26,7 +24,7 @@ def monitor(options: argparse.Namespace) -> int:
     Raises ConfigValueInvalid, EnvironmentUnfit, FindingCritical.
     """
     config = load_config(options.profile, options.config).serve
-    watch = outside_watch(config, config.upstream.addresses or UPSTREAMS)
+    watch = outside_watch(config, config.upstream.addresses)
     if options.accept:
         return _accept(options, watch)
     try:

@@ -141,7 +141,8 @@ class SearchConfig:
 @dataclass(frozen=True, slots=True)
 class MonitorConfig:
     """The host monitor (issue 8.7, docs/monitor.md). It tells, and ends nothing. watch () = off; files are searched
-    only where `folders` are named.
+    only where `folders` are named. models: servers of models on this machine (Ollama, LM Studio; plan 1.1) to which
+    nobody but the gateway should speak; its own upstreams are always among them.
 
     allowed_*: what is in order besides loopback and the addresses named elsewhere: networks or addresses; PORT,
     PROGRAM:PORT or PROGRAM:*; patterns of paths. rules: a folder of own YARA rules. again_minutes: the same finding is
@@ -151,6 +152,7 @@ class MonitorConfig:
     watch: tuple[Literal["bypass", "listeners", "egress", "programs", "integrity", "usb", "files"], ...] = (
         "bypass", "listeners", "egress", "programs", "integrity", "usb", "files",
     )  # fmt: skip
+    models: tuple[str, ...] = ("http://127.0.0.1:11434", "http://127.0.0.1:8080")
     interval_seconds: float = 5.0
     integrity_minutes: float = 10.0
     allowed_networks: tuple[str, ...] = ()

@@ -298,6 +298,7 @@ def test_how_often_it_was_seen_is_shown(office: Office) -> None:
     "values",
     [
         {"allowed_networks": ("office",)}, {"allowed_listeners": ("x",)}, {"folders": ("/nowhere",)},
+        {"models": ("ollama:11434",)}, {"models": ("http://127.0.0.1:x",)},
         {"folders": (".",), "rules": "/nowhere"}, {"quiet_hours": ("22:00",)},
     ],
     ids=lambda v: next(iter(v)),

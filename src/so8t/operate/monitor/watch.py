@@ -9,10 +9,10 @@ from pathlib import Path
 
 import psutil
 
-from so8t.core.errors import DiskFull, RecordInvalid
+from so8t.core.errors import ConfigValueInvalid, DiskFull, RecordInvalid
 from so8t.core.serve_config import MonitorConfig
 from so8t.operate.monitor.baseline import Baseline, read_baseline, taken_now
-from so8t.operate.monitor.bypass import bypassing
+from so8t.operate.monitor.bypass import bypassing, server
 from so8t.operate.monitor.egress import Network, leaving, networks
 from so8t.operate.monitor.files import Files, folders_of
 from so8t.operate.monitor.finding import Finding, Severity
@@ -137,7 +137,8 @@ def watch_of(
     allowed, ports = networks([*config.allowed_networks, *named]), tuple(map(Allowed.of, config.allowed_listeners))
     made.turns.append(Turn("baseline", reference.look, seconds, MEDIA_SHARE))
     if wanted & {"bypass", "listeners", "egress"}:
-        network = _Network(system, reference, wanted, tuple(upstreams), allowed, ports, own_port)
+        models = (*upstreams, *map(_model, config.models))
+        network = _Network(system, reference, wanted, models, allowed, ports, own_port)
         made.turns.append(Turn("network", network.look, seconds, NETWORK_SHARE))
     if "programs" in wanted:
         made.programs = Programs(system, config.allowed_programs)
@@ -154,6 +155,16 @@ def watch_of(
             folders_of(config.folders), rules, config.largest_megabytes << 20, config.rescan_minutes * 60
         )
     return made
+
+
+def _model(address: str) -> str:
+    try:
+        found = bool(server(address)[0])
+    except ValueError:
+        found = False
+    if not found:
+        raise ConfigValueInvalid(where="serve.monitor.models", detail=f"{address!r:.80}: http(s)://IP:PORT")
+    return address
 
 
 @dataclass(frozen=True, slots=True)
