@@ -45,6 +45,11 @@ def test_what_goes_on_is_told_ever_more_rarely() -> None:
     assert 9 <= len(told) <= 14 and sum(n.count for n in told) > 2500
 
 
+def test_no_setting_makes_every_look_an_entry() -> None:
+    alarm = Alarm(0)
+    assert sum(len(alarm.take([finding()], step * 5.0)) for step in range(720)) < 12
+
+
 def test_more_serious_is_new() -> None:
     alarm = Alarm()
     alarm.take([finding(severity=Severity.INFO)], 0)

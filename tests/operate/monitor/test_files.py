@@ -81,6 +81,18 @@ def test_what_is_there_at_the_start_and_what_comes(share: Path) -> None:
     assert found(files) == ["old.sh"]
 
 
+def test_a_time_that_was_set_back_hides_nothing(share: Path) -> None:
+    path = share / "a.sh"
+    path.write_bytes(b"x" * len(MINER))
+    os.utime(path, ns=(1, 1))
+    files, told = watching(share)
+    assert found(files) == []
+    path.write_bytes(MINER)
+    os.utime(path, ns=(1, 1))
+    told.paths = {path}
+    assert found(files) == ["a.sh"]
+
+
 def test_the_rescan_sees_what_nobody_told_of(share: Path) -> None:
     clock = Clock()
     files, told = watching(share, clock)

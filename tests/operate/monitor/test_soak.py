@@ -203,7 +203,7 @@ class Day:
 
 EXPECTED = {
     ("egress", "203.0.114.9:443"), ("listener", "nc network:4444"), ("medium", "0781:5581:4C53"),
-    ("bypass", "python3 71"),
+    ("bypass", "python3 (sato)"),
     ("program_temporary", "/tmp/x"), ("program_deleted", "/usr/bin/gone"), ("program_memory", "/memfd:y"),
     ("shell", "soffice.bin > dash"), ("package_changed", "so8t"), ("blind", "network"), ("flood", "egress"),
     ("listener", "nc network:5555"),

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from so8t.core.errors import ConfigValueInvalid
 from so8t.operate.monitor.finding import Finding, Severity
 
-AGAIN_SECONDS = 3600.0
+AGAIN_SECONDS, SHORTEST_WAIT = 3600.0, 60.0
 HOUR = 3600.0
 LONGEST_WAIT = 24 * HOUR
 MOST_OF_A_KIND = 20  # new findings of one kind in an hour; the next is a flood, and the rest is counted
@@ -57,7 +57,7 @@ class _Kind:
 
 @dataclass(slots=True)
 class Alarm:
-    """`again`: seconds in which the same finding is counted and not told."""
+    """`again`: seconds in which the same finding is counted and not told, a minute at least."""
 
     again: float = AGAIN_SECONDS
     _told: OrderedDict[tuple[str, str], _Told] = field(default_factory=OrderedDict, repr=False)
@@ -73,6 +73,9 @@ class Alarm:
             else:  # new, or more serious than it was told
                 notices += self._new(finding, now)
         return notices
+
+    def __post_init__(self) -> None:
+        self.again = max(self.again, SHORTEST_WAIT)  # or every look would be an entry
 
     @property
     def remembered(self) -> int:

@@ -17,17 +17,22 @@ from so8t.operate.monitor.table import MOST_SUSPECTS, Table
 
 def bypassing(table: Table, upstreams: Sequence[str]) -> list[Finding]:
     """`upstreams`: their addresses, http(s)://IP:PORT; only those on this machine can be watched. A program is found
-    once, however many connections it has."""
-    servers = {found for address in upstreams if (found := server(address))[0] in table.here}
-    clients: dict[tuple[int | None, str], None] = {}
+    once, however often it is started and however many connections it has."""
+    servers = {at for address in upstreams if (at := server(address))[0] in table.here}
+    found: dict[str, Finding] = {}
     for socket in table.sockets if servers else ():
         if socket.state != "open" or socket.remote is None:
             continue
         if socket.remote in servers and not table.own(socket.pid):
-            clients[socket.pid, ""] = None
+            client = _finding(table, socket.pid, "")
         elif socket.local in servers and socket.remote[0] not in table.here:
-            clients[None, socket.remote[0]] = None
-    return [_finding(table, pid, peer) for pid, peer in list(clients)[:MOST_SUSPECTS]]
+            client = _finding(table, None, socket.remote[0])
+        else:
+            continue
+        found.setdefault(client.subject, client)
+        if len(found) >= MOST_SUSPECTS:
+            break
+    return list(found.values())
 
 
 def server(address: str) -> Address:
@@ -37,6 +42,6 @@ def server(address: str) -> Address:
 
 def _finding(table: Table, pid: int | None, peer: str) -> Finding:
     program = table.program(pid)
-    subject = peer or (f"{program.name or '?'} {pid}" if pid is not None else "?")
+    subject = peer or (f"{program.name} ({program.user})" if program.name else "?")
     facts = {"process": program.name, "pid": pid, "user": program.user, "peer": peer}
     return Finding("bypass", Severity.WARNING, subject, facts)

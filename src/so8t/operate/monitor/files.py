@@ -23,7 +23,7 @@ FILES_A_LOOK, BYTES_A_LOOK = 100, 64 << 20
 WALKED_A_LOOK = 5000
 MOST_KNOWN = 500_000  # files whose state is remembered; beyond, some are searched again
 MOST_WAITING = 100_000
-Stamp = tuple[int, int, int]
+Stamp = tuple[int, int, int, int]
 
 
 class Notices(Protocol):
@@ -128,7 +128,7 @@ class Files:
             return None
         if not stat.S_ISREG(found.st_mode) or not any(path.is_relative_to(folder) for folder in self.folders):
             return None
-        stamp = found.st_size, found.st_mtime_ns, found.st_ino
+        stamp = found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
         return None if self._known.get(path) == stamp else stamp
 
 

@@ -28,7 +28,7 @@ from so8t.operate.monitor.usb import new_media
 # Shares of one core, together below 1 % (issue 8.7). Searching files is work that their number asks for, apart.
 NETWORK_SHARE, PROGRAMS_SHARE, MEDIA_SHARE, INTEGRITY_SHARE, FILES_SHARE = 0.006, 0.0015, 0.0002, 0.0008, 0.5
 FILES_SECONDS = 2.0
-Stamp = tuple[int, int, int]
+Stamp = tuple[int, int, int, int]
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ class Reference:
             found = self.path.stat()
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
 def replaced_finding(before: str, baseline: Baseline | None) -> Finding:
