@@ -134,11 +134,11 @@ def descends(pid: int, roots: Container[int]) -> bool:
     for _ in range(DEEPEST):
         if pid in roots:
             return True
+        if pid <= 0:
+            break
         try:
             pid = psutil.Process(pid).ppid()
         except (psutil.Error, OSError):
-            return False
-        if pid <= 1:
             break
     return False
 
