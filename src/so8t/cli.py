@@ -77,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     _mcp_verb(verbs)
     _office_verbs(verbs)
     _service_verb(verbs)
+    _monitor_verb(verbs)
     _measuring_verbs(verbs)
     _look_verbs(verbs)
     return parser
@@ -356,6 +357,23 @@ def _service_verb(verbs: Any) -> None:
     service.add_argument("--dry-run", action="store_true", help="することを示すだけ / only say what would be done")
     service.add_argument("--to", type=Path, metavar="DIR", help="messages: 文面の DLL を置く所 / where the DLL goes")
     service.add_argument("--by", choices=("so8t", "mingw"), default="so8t", help="messages: 作り方 / who makes it")
+
+
+def _monitor_verb(verbs: Any) -> None:
+    monitor = _verb(
+        verbs,
+        "monitor",
+        "この機械を見張る(網、プログラム、ファイル、USB。止めも消しもしない)",
+        "watch this machine: network, programs, files, USB; it ends and deletes nothing",
+        "so8t.commands.monitor:monitor",
+        "monitor --once --config so8t.toml",
+    )
+    monitor.epilog = f"{monitor.epilog}\n  so8t monitor --accept --config so8t.toml"
+    _config_options(monitor)
+    monitor.add_argument("--once", action="store_true", help="一度だけ。重大な所見があれば終了コード 12 / one look")
+    monitor.add_argument(
+        "--accept", action="store_true", help="今の状態を基準にする / take the present state as the baseline"
+    )
 
 
 def _measuring_verbs(verbs: Any) -> None:

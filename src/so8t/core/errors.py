@@ -13,7 +13,7 @@ So8tError
 |- LedgerError           9   LedgerBroken LedgerUnavailable TextKeyWrong
 |- BackendError         10   BackendDown BackendProtocol LogprobsMissing OutboundRefused EmbeddingsMissing
 |- PolicyError          11   PolicyInvalid
-|- EnvironmentUnfit     12   PackageMissing ConverterMissing ServiceAbsent ServiceFailed PlaceUnfit
+|- EnvironmentUnfit     12   PackageMissing ConverterMissing FindingCritical ServiceAbsent ServiceFailed PlaceUnfit
 |- AccessError          13   NotIdentified NotPermitted TooManyAttempts TooManyRequests AccountInvalid AccountUnknown
                              AccountsUnavailable AccountsBroken ProviderFailed ReviewClosed AdministratorNeeded
 """
@@ -459,6 +459,14 @@ class PlaceUnfit(EnvironmentUnfit):
     ja, en = "サービスから使えない場所です", "a service cannot use that place"
     next_ja = "全員が読める場所(Program Files、/opt など)に置き、持ち主を管理者にしてください(docs/windows.md)"
     next_en = "put it where all accounts can read it (Program Files, /opt), owned by administrators (docs/windows.md)"
+
+
+class FindingCritical(EnvironmentUnfit):
+    """`so8t monitor --once` found something critical on this machine."""
+
+    code = "V03"
+    ja, en = "この機械に重大な所見があります", "critical findings on this machine"
+    next_ja, next_en = "docs/monitor.md の「所見と、すること」をご覧ください", "see docs/monitor.md"
 
 
 class AccessError(So8tError):

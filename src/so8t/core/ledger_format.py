@@ -29,7 +29,8 @@ from so8t.core.types import canonical_json
 
 MAGIC = b"so8t ledger 2"
 # answer: a streamed answer came to its end (data.decision_seq is its decision). access: logins, users, keys.
-KINDS = frozenset({"open", "decision", "answer", "review", "policy", "bundle", "access", "error", "note"})
+# finding: what the host monitor saw.
+KINDS = frozenset({"open", "decision", "answer", "review", "policy", "bundle", "access", "error", "note", "finding"})
 ANCHOR_BYTES = 512
 
 

@@ -148,6 +148,36 @@ class MailConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class MonitorConfig:
+    """The host monitor (issue 8.7, docs/monitor.md). It tells, and ends nothing. watch () = off; files are searched
+    only where `folders` are named. models: servers of models on this machine (Ollama, LM Studio; plan 1.1) to which
+    nobody but the gateway should speak; its own upstreams are always among them.
+
+    allowed_*: what is in order besides loopback and the addresses named elsewhere: networks or addresses; PORT,
+    PROGRAM:PORT or PROGRAM:*; patterns of paths. rules: a folder of own YARA rules. again_minutes: the same finding is
+    counted for so long. quiet_hours: from, to (Japan Standard Time). state: the baseline; "" = beside the ledger.
+    """
+
+    watch: tuple[Literal["bypass", "listeners", "egress", "programs", "integrity", "usb", "files"], ...] = (
+        "bypass", "listeners", "egress", "programs", "integrity", "usb", "files",
+    )  # fmt: skip
+    models: tuple[str, ...] = ("http://127.0.0.1:11434", "http://127.0.0.1:8080")
+    interval_seconds: float = 5.0
+    integrity_minutes: float = 10.0
+    allowed_networks: tuple[str, ...] = ()
+    allowed_listeners: tuple[str, ...] = ()
+    allowed_programs: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    rescan_minutes: float = 15.0
+    largest_megabytes: int = 16
+    rules: str = ""
+    again_minutes: float = 60.0
+    notify: Literal["warning", "critical", "none"] = "warning"
+    quiet_hours: tuple[str, ...] = ()
+    state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ServeConfig:
     """The gateway. hosts: further names by which browsers reach it (Host header); its own address is always one.
 
@@ -173,3 +203,4 @@ class ServeConfig:
     notify: NotifyConfig = field(default_factory=NotifyConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     mail: MailConfig = field(default_factory=MailConfig)
+    monitor: MonitorConfig = field(default_factory=MonitorConfig)

@@ -24,13 +24,14 @@ from so8t.core.serve_config import LedgerConfig, ServeConfig
 from so8t.judge.triple import PROMPT, TripleJudge, load_triple, read_calibration
 from so8t.operate.answering import Answering
 from so8t.operate.background import beside
-from so8t.operate.bypass import Bypass
 from so8t.operate.drift import Drift, drift_of
 from so8t.operate.eventlog.event_log import EventLog
 from so8t.operate.eventlog.sinks import sinks_of
 from so8t.operate.gateway import Gateway
 from so8t.operate.identity.authenticator import Authenticator
 from so8t.operate.mail.making import highest_inside
+from so8t.operate.monitor.monitor import Monitor
+from so8t.operate.monitor.office import monitor_of
 from so8t.operate.policy_watch import PolicyWatch
 from so8t.operate.review.notify import Notifier
 from so8t.operate.review.queue import ReviewQueue
@@ -77,9 +78,9 @@ class Running:
     events: EventLog
     authenticator: Authenticator
     unproven: str
-    bypass: Bypass | None = None
     drift: Drift | None = None
     search: DocumentSearch | None = None
+    monitor: Monitor | None = None
 
 
 @asynccontextmanager
@@ -122,8 +123,7 @@ async def running_office(
         await reviews.cases()  # what people decided before are precedents from the first request on
         notifier = Notifier(config.notify, f"{address(config)}/console/review")
         gateway.observers.append(notifier.observe)
-        bypass = Bypass(gateway, tuple(pool.up()))
-        work = [policy.watch, reviews.sweep, notifier.run, events.run, bypass.watch]
+        work = [policy.watch, reviews.sweep, notifier.run, events.run]
         drift = drift_of(gateway, {} if unproven else bundle.card, quantisation)
         if drift is not None:
             gateway.observers.append(drift.observe)
@@ -132,10 +132,14 @@ async def running_office(
         if search is not None:
             stack.callback(search.close)
             work.append(search.watch)
+        page = f"{address(config)}/console/monitor"
+        monitor = monitor_of(config, gateway, bundle, tuple(pool.up()), reader, events, notifier, page)
+        if monitor is not None:
+            work.append(monitor.watch)
         await stack.enter_async_context(beside(work))
         yield Running(
             config, bundle, quantisation, context, pool, gateway, policy, reader, reviews, notifier, events,
-            authenticator, unproven, bypass, drift, search,
+            authenticator, unproven, drift, search, monitor,
         )  # fmt: skip
 
 

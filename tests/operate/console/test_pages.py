@@ -10,12 +10,16 @@ from typing import Any
 import pytest
 from console_browser import Browser
 from console_server import PEOPLE, Server, serving
+from fake_machine import Machine
 from office_server import SCORES
 
 from so8t.ask.backend import FakeBackend
+from so8t.core.serve_config import MonitorConfig
 from so8t.operate.console.routes import PAGES
 from so8t.operate.console.visit import MENU
 from so8t.operate.identity.identity import Role
+from so8t.operate.monitor.monitor import Monitor
+from so8t.operate.monitor.watch import Reference, watch_of
 
 PLAIN, HANDED, FORBIDDEN = "会議の議事録を三行にまとめてください。", "人に聞くべき契約の件です。", "禁じる件です。"
 WHO = {"kanri": Role.ADMIN, "sato": Role.USER, "shonin": Role.REVIEWER, "kansa": Role.AUDITOR}
@@ -86,6 +90,28 @@ def test_a_page_says_what_it_should(browse: Callable[..., Any]) -> None:
     assert "学習の記録はありません" in auditor.get("/console/training").text
     monitor = auditor.get("/console/monitor").text
     assert "<svg" in monitor and "style=" not in monitor and "正常" in monitor
+
+
+def test_findings_of_the_host_monitor(server: Server, browse: Callable[..., Any]) -> None:
+    """Off, nothing found, found, blind: in words, newest first, and what a program calls itself is no markup."""
+    auditor, running = browse("kansa"), server.running
+    assert "serve.monitor.watch" in auditor.get("/console/monitor").text
+    machine = Machine(devices=None)
+    watch = watch_of(MonitorConfig(), machine.system(), Reference(server.folder / "m.json", package=server.folder))
+    running.monitor = Monitor(running.gateway, watch)
+    assert "見張りを始めるところです" in auditor.get("/console/monitor").text
+    server.do(running.monitor.begin())
+    page = auditor.get("/console/monitor").text
+    assert "から、所見はありません" in page and "見張り中" in page and "この OS では分からない" in page
+    machine.runs(7, "/tmp/<b>x")
+    machine.runs(8, "/memfd:y")
+    machine.error = PermissionError()
+    server.do(running.monitor.look())
+    page = auditor.get("/console/monitor").text
+    assert "/tmp/&lt;b&gt;x" in page and "<b>x" not in page and page.index("/memfd:y") < page.index("/tmp/")
+    assert "重大" in page and "注意" in page and "見えない" in page and "次に" in page and "style=" not in page
+    auditor.post("/console/language", {"to": "en", "next": "/console/monitor"})
+    assert "a program runs from memory" in auditor.get("/console/monitor").text
 
 
 def test_the_card_can_do_nothing(browse: Callable[..., Any], server: Server) -> None:

@@ -173,6 +173,19 @@ def test_a_client_cannot_speak_through_its_request_id(bad: str) -> None:
     assert Event.of_error("x\ny", "t").code == "?"
 
 
+@pytest.mark.parametrize(("critical", "number"), [(False, 1006), (True, 1007)])
+def test_what_the_host_monitor_found_is_told_by_kind_and_place_in_the_ledger(critical: bool, number: int) -> None:
+    log, entry = EventLog([FakeSink()], lambda: NOW), Entry(9, "t", "finding", bytes(32))
+    log.finding("egress", critical, entry)
+    log.finding("x y\nz", critical, entry)
+    asyncio.run(log.flush())
+    told, odd = log.lanes[0].sink.events  # type: ignore[attr-defined]
+    name = "CRITICAL" if critical else "FINDING"
+    assert told.message == f"so8t seq=9 head={'0' * 64} id={number} event={name} time=t kind=egress"
+    assert odd.kind == "?"
+    log.close()
+
+
 def test_the_start_tells_the_head() -> None:
     log = EventLog([FakeSink()], lambda: NOW)
     log.begin(Anchor("id", 12, "ab" * 32, "t"))

@@ -62,6 +62,9 @@ class Operation:
             add(entry.seq, "access", event)
         elif entry.kind == "error":
             add(entry.seq, "errors", data.get("error"))
+        elif entry.kind == "finding":
+            if event == "found":
+                add(entry.seq, "findings", data.get("severity"))
         elif entry.kind == "note":
             add(entry.seq, "faults" if event in RECOVERED else "notes", event)
         elif entry.kind == "decision":
@@ -138,6 +141,10 @@ class Operation:
         starts = self._tally.seqs("faults", "starts")
         found = [
             *(figure(Words(f"エラー {name[1]}", f"error {name[1]}"), *name) for name in under("errors")),
+            *(
+                figure(Words(f"この機械の見張りの所見 {name[1]}", f"finding of the host monitor, {name[1]}"), *name)
+                for name in under("findings")
+            ),
             figure(Words("異常な終わり方の後の復旧", "Recoveries from a crash"), "faults", "recovered after a crash"),
             figure(Words("錨の書き込みの遅れ", "Anchors written late"), "faults", "anchor written late"),
             figure(Words("前の記録より古い時刻の記録", "Entries dated before the one before"), "faults", "clock"),

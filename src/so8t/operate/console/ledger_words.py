@@ -14,6 +14,7 @@ KIND_WORDS = {
     "access": Words("出入り", "access"),
     "error": Words("エラー", "error"),
     "note": Words("覚え", "note"),
+    "finding": Words("所見", "finding"),
 }
 EVENT_WORDS = {
     "session_opened": Words("ログイン", "logged in"),
@@ -42,4 +43,8 @@ EVENT_WORDS = {
     "expired": Words("期限切れ", "expired"),
     "answered": Words("答えを記録", "answer recorded"),
     "embedded": Words("埋め込みを計算", "embedded"),
+    "found": Words("見張りの所見", "found by the monitor"),
+    "again": Words("所見の繰り返し", "found again"),
+    "suppressed": Words("多すぎて数だけ残した所見", "counted only"),
+    "baseline": Words("見張りの基準", "the monitor's baseline"),
 }

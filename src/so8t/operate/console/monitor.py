@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from markupsafe import Markup
 from starlette.responses import Response
@@ -11,11 +12,16 @@ from so8t.core.types import DECISIONS
 from so8t.operate.console.usage import DAYS, waiting
 from so8t.operate.console.usage_plot import NARROW, day_columns
 from so8t.operate.console.visit import Visit
+from so8t.operate.monitor.finding import SEVERITY_WORDS, Severity
+from so8t.operate.monitor.monitor import Monitor
 from so8t.operate.review.notify import Notifier
 from so8t.report.count_plots import CountBar, count_bars
 from so8t.report.figures import DECISION_WORDS, DOMAIN_WORDS, Words
 
 UNKNOWN = Words("分野不明", "Domain unknown")
+LOOKS = {Severity.INFO: "", Severity.WARNING: "escalate", Severity.CRITICAL: "deny"}
+SIGNS = {Severity.INFO: "–", Severity.WARNING: "△", Severity.CRITICAL: "×"}
+MOST_FINDINGS = 50
 BY_DOMAIN = Words("分野ごとの依頼", "Requests by domain")
 
 
@@ -34,8 +40,22 @@ async def show(visit: Visit) -> Response:
         narrow=Markup(day_columns(figures.days[-7:], visit.lang, NARROW)),
         domains=Markup(count_bars(bars, parts, title=title, first=visit.lang)) if bars else None,
         replicas=running.pool.replicas, ledger_failure=running.gateway.ledger_failure, head=running.gateway.ledger.head,
+        severities=SEVERITY_WORDS, looks=LOOKS, severity_signs=SIGNS, **findings(running.monitor),
         notifications=notifications(running.notifier), lanes=running.events.lanes, problem=running.policy.problem,
     )  # fmt: skip
+
+
+def findings(monitor: Monitor | None) -> dict[str, Any]:
+    """The newest first, and whether the watch sees anything at all."""
+    if monitor is None:
+        return {"watching": False, "since": None, "blind": [], "findings": [], "unknown": (), "unseen": 0}
+    watched = monitor.watched
+    turns = [*watched.turns, *([monitor.files] if monitor.files else [])]
+    return {
+        "watching": True, "since": monitor.since, "blind": [turn.name for turn in turns if turn.problem],
+        "findings": list(reversed(monitor.latest))[:MOST_FINDINGS], "unknown": watched.unknown,
+        "unseen": watched.programs.unseen if watched.programs else 0,
+    }  # fmt: skip
 
 
 def notifications(notifier: Notifier) -> int | None:

@@ -19,16 +19,20 @@ IDENTIFIER = "so8t"
 MAX_REQUEST_ID = 64
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]+")
 _CODE = re.compile(r"[A-Z][0-9]{2}")
+_KIND = re.compile(r"[a-z_]{1,32}")
 
 
 class EventId(IntEnum):
-    """1001 to 1004 are plan E.1's; 1005 is ours: entries that could not be told one by one."""
+    """1001 to 1004 are plan E.1's. Ours: 1005, entries that could not be told one by one; 1006 and 1007, what the host
+    monitor found (operate/monitor)."""
 
     ALLOW = 1001
     ESCALATE = 1002
     DENY = 1003
     ERROR = 1004
     GAP = 1005
+    FINDING = 1006
+    CRITICAL = 1007
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class Event:
     request_id: str = ""
     code: str = ""
     first: int | None = None
+    kind: str = ""
 
     @classmethod
     def of(cls, recorded: Recorded) -> Self:
@@ -56,11 +61,18 @@ class Event:
         seq, head = (entry.seq, entry.head) if entry else (None, "")
         return cls(EventId.ERROR, entry.time if entry else time, seq, head, plain_id(request_id), known)
 
+    @classmethod
+    def of_finding(cls, kind: str, critical: bool, entry: Entry) -> Self:
+        """Of what the host monitor found: its kind, and where in the ledger the rest stands."""
+        known = kind if _KIND.fullmatch(kind) else "?"
+        return cls(EventId.CRITICAL if critical else EventId.FINDING, entry.time, entry.seq, entry.head, kind=known)
+
     def fields(self) -> dict[str, Any]:
         """What is known of it, by name."""
         named = {
             "id": int(self.id), "event": self.id.name, "time": self.time, "seq": self.seq, "head": self.head,
             "request": self.request_id, "code": self.code, "from": self.first,
+            "kind": self.kind,
         }  # fmt: skip
         return {name: value for name, value in named.items() if value not in (None, "")}
 

@@ -43,6 +43,10 @@ class EventLog:
         """1004, with the entry of the error where there is one; without one the ledger itself could not be written."""
         self._put(Event.of_error(code, utc(self._clock()), request_id, entry))
 
+    def finding(self, kind: str, critical: bool, entry: Entry) -> None:
+        """1006 or 1007: what the host monitor found."""
+        self._put(Event.of_finding(kind, critical, entry))
+
     def begin(self, head: Anchor) -> None:
         """The head at a start: it covers whatever an earlier process did not come to deliver."""
         self._put(Event(EventId.GAP, head.time, head.seq, head.head))

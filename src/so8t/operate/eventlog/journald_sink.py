@@ -43,5 +43,6 @@ def datagram(event: Event) -> bytes:
         "SO8T_HEAD": event.head,
         "SO8T_REQUEST": event.request_id,
         "SO8T_FROM": event.first,
+        "SO8T_FINDING": event.kind,
     }
     return "".join(f"{name}={value}\n" for name, value in fields.items() if value not in (None, "")).encode("ascii")

@@ -21,7 +21,10 @@ from so8t.operate.eventlog.event import IDENTIFIER, Event, EventId
 LOCAL = "/dev/log"
 SECONDS = 5.0
 FACILITY = 13  # log audit
-SEVERITIES = {EventId.ALLOW: 6, EventId.ESCALATE: 5, EventId.DENY: 4, EventId.ERROR: 3, EventId.GAP: 4}
+SEVERITIES = {
+    EventId.ALLOW: 6, EventId.ESCALATE: 5, EventId.DENY: 4, EventId.ERROR: 3, EventId.GAP: 4, EventId.FINDING: 4,
+    EventId.CRITICAL: 2,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

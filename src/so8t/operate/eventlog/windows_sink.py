@@ -1,4 +1,4 @@
-"""Events to the Windows event log, source SO8T, ids 1001 to 1005 (plan E.1). Not yet run on Windows: tested over fakes.
+"""Events to the Windows event log, source SO8T, ids 1001 to 1007 (plan E.1). Not yet run on Windows: tested over fakes.
 
 Event Viewer shows an event's words through a message file named in the registry: ours (message_file.py), which
 `so8t service install` puts down. pywin32's own holds ids 1 to 9 only; the .NET Framework's, part of every Windows since
@@ -25,6 +25,8 @@ TYPES = {
     EventId.DENY: WARNING,
     EventId.ERROR: ERROR,
     EventId.GAP: WARNING,
+    EventId.FINDING: WARNING,
+    EventId.CRITICAL: ERROR,
 }
 
 

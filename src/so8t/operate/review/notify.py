@@ -1,4 +1,5 @@
-"""Telling people that something waits for them: a line in a file, a mail on the LAN (issue 6.7).
+"""Telling people that something waits for them: a line in a file, a mail on the LAN (issue 6.7). What the host monitor
+finds goes the same ways.
 
 No text of a request is ever in a notification, only its number, whom it waits for and until when. Neither the asker nor
 the verdict waits for a notification. One that cannot be delivered is counted and tried again; a mail server that is
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Protocol
 
 from so8t.core.errors import ConfigValueInvalid
 from so8t.core.serve_config import NotifyConfig
@@ -28,6 +30,13 @@ SMTP_SECONDS = 10.0
 MAX_WAITING = 1000
 MAX_TRIES, RETRY_SECONDS = 20, 30.0
 logger = logging.getLogger("so8t.serve")
+
+
+class Message(Protocol):
+    """What can be told in either way."""
+
+    def line(self) -> str: ...
+    def mail(self, config: NotifyConfig) -> EmailMessage: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +74,14 @@ def send_mail(message: EmailMessage, host: str, port: int) -> None:
 class Way:
     """One way of telling. What comes first is told first; what fails again and again is given up, and counted."""
 
-    tell: Callable[[Handed], None]
-    waiting: list[Handed] = field(default_factory=list)
+    tell: Callable[[Message], None]
+    waiting: list[Message] = field(default_factory=list)
     tries: int = 0
     failures: int = 0
 
-    def put(self, handed: Handed) -> None:
+    def put(self, message: Message) -> None:
         if len(self.waiting) < MAX_WAITING:
-            self.waiting.append(handed)
+            self.waiting.append(message)
         else:
             self.failures += 1
 
@@ -103,12 +112,12 @@ class Notifier:
     def __post_init__(self) -> None:
         self.ways = []
         if self.config.file:
-            self.ways.append(Way(lambda handed: _append(Path(self.config.file), handed.line())))
+            self.ways.append(Way(lambda message: _append(Path(self.config.file), message.line())))
         if self.config.smtp:
             host, port = smtp_address(self.config.smtp)
             if not self.config.sender or not self.config.recipients:
                 raise ConfigValueInvalid(where="serve.notify", detail="smtp needs sender and recipients")
-            self.ways.append(Way(lambda handed: self.send(handed.mail(self.config), host, port)))
+            self.ways.append(Way(lambda message: self.send(message.mail(self.config), host, port)))
 
     @property
     def failures(self) -> int:
@@ -120,9 +129,12 @@ class Notifier:
             return
         domain = verdict.domain.value if verdict.domain else ""
         page = f"{self.page}/{recorded.entry.seq}"
-        handed = Handed(recorded.entry.seq, recorded.entry.time, verdict.escalation_target or "", domain, page)
+        self.tell(Handed(recorded.entry.seq, recorded.entry.time, verdict.escalation_target or "", domain, page))
+
+    def tell(self, message: Message) -> None:
+        """Nobody waits for it."""
         for way in self.ways:
-            way.put(handed)
+            way.put(message)
         self._woken.set()
 
     async def run(self) -> None:

@@ -14,6 +14,8 @@ from starlette.routing import Route
 from so8t.core.errors import LedgerError
 from so8t.operate.gateway import Recorded
 from so8t.operate.identity.identity import Role
+from so8t.operate.monitor.alarm import Notice
+from so8t.operate.monitor.finding import Severity
 from so8t.operate.server.office import Office
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3, 10, 30)
@@ -30,6 +32,7 @@ class Metrics:
     bypass: Gauge = field(init=False)
     apart: Gauge = field(init=False)
     drift: Gauge = field(init=False)
+    findings: Counter = field(init=False)
 
     def __post_init__(self) -> None:
         self.decisions = Counter(
@@ -47,7 +50,17 @@ class Metrics:
         self.drift = Gauge(
             "so8t_drift_alarms", "Times the judges disagreed more than in the proof.", registry=self.registry
         )
+        self.findings = Counter(
+            "so8t_findings_total", "Findings of the host monitor by severity.", ("severity",), registry=self.registry
+        )
+        for severity in Severity:  # nothing found is a figure too
+            self.findings.labels(severity.word)
         self.head = Gauge("so8t_ledger_seq", "Number of the newest ledger entry.", registry=self.registry)
+
+    def found(self, notice: Notice) -> None:
+        """New findings alone; how often one was seen again stands in the ledger."""
+        if notice.event == "found":
+            self.findings.labels(notice.finding.severity.word).inc()
 
     def observe(self, recorded: Recorded) -> None:
         verdict = recorded.verdict

@@ -41,8 +41,9 @@ def app_of(running: Running, office: Office, more: Sequence[BaseRoute] = ()) -> 
     """The application with health and metrics; `more`: the console."""
     metrics = Metrics()
     running.gateway.observers.append(metrics.observe)
-    if (bypass := running.bypass) is not None:
-        metrics.bypass.set_function(lambda: bypass.seen)
+    if (monitor := running.monitor) is not None:
+        metrics.bypass.set_function(lambda: monitor.kinds["bypass"])
+        monitor.observers.append(metrics.found)
     if (drift := running.drift) is not None:
         metrics.apart.set_function(lambda: drift.share)
         metrics.drift.set_function(lambda: drift.alarms)
