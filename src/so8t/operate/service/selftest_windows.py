@@ -185,7 +185,7 @@ def _installed(bench: WindowsBench) -> Any:
 CHECKS: tuple[Check[WindowsBench], ...] = (
     Check("system", "この Windows と pywin32", "this Windows, and pywin32", system),
     Check("source", "イベントログのソース SO8T が登録されている", "event source SO8T is registered", source),
-    Check("messages", "文面の DLL に、日本語と英語で 1001 から 1005 がある", "the message DLL: ja and en", messages),
+    Check("messages", "文面の DLL に、日本語と英語で 1001 から 1007 がある", "the message DLL: ja and en", messages),
     Check("write", "1001 から 1004 の四つを書く", "write 1001 to 1004", write),
     Check("read", "四つを読み戻す(番号、種類、本文、一度ずつ)", "read the four back, each once", read_back),
     Check("words", "登録した DLL の文で、システムの言語で見える", "shown in the system's language", words),
