@@ -15,6 +15,8 @@ DEADLINE_HOURS = 24.0
 LONGEST_DEADLINE = 24.0 * 366
 SHORTEST_CANARY, LONGEST_CANARY = 8, 200
 MAXIMUM_ENTRIES = 500
+MINIMUM_READING = 0.80  # of OCR, where a policy says nothing: benchmarks/ocr_pages.py
+MOST_RAISED = 100
 SETTLES = ("nobody", "asker", "everyone")
 _REVIEWER = re.compile(r"@?[^\s@\x00-\x1f\x7f]{1,100}")
 
@@ -68,6 +70,31 @@ class ReviewPolicy:
             or not eyes.rules.isdisjoint(rules)
             for eyes in self.four_eyes
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingPolicy:
+    """What the confidence of OCR, detectors and recognisers is worth.
+
+    Below `minimum_confidence` a request goes to a person, whatever the judges say, and a document is taken to be
+    `raise_levels` more secret than what could be read of it says.
+    """
+
+    minimum_confidence: float = MINIMUM_READING
+    raise_levels: int = 1
+
+    def doubts(self, confidence: float) -> bool:
+        return not confidence >= self.minimum_confidence  # NaN is doubtful
+
+
+def read_reading(table: Table) -> ReadingPolicy:
+    """[reading]; the defaults without it. Raises PolicyInvalid."""
+    raised = table.number("raise_levels", 0, MOST_RAISED, ReadingPolicy().raise_levels)
+    if raised != int(raised):
+        table.fail("raise_levels", "a whole number")
+    reading = ReadingPolicy(table.number("minimum_confidence", 0.0, 1.0, MINIMUM_READING), int(raised))
+    table.close()
+    return reading
 
 
 def read_answer(table: Table, words: Words) -> AnswerPolicy:

@@ -13,7 +13,7 @@ from so8t.core.text import sentences
 from so8t.core.types import DECISIONS, Decision, Domain, Opinion, Request
 from so8t.decide.clearance import clearance_opinion
 from so8t.decide.patterns import REACH, Pattern, pieces
-from so8t.decide.policy import CLEARANCE_RULE, UNREADABLE_RULE, Policy, Rule
+from so8t.decide.policy import CLEARANCE_RULE, READING_RULE, UNREADABLE_RULE, Policy, Rule
 from so8t.decide.views import View, views
 
 # Log-odds of a floor: its decision then has a probability of 0.96. Soft rules together stay below it.
@@ -21,6 +21,7 @@ HARD_LOG_ODDS = 4.0
 SOFT_LOG_ODDS = 3.0
 _END = re.compile(r"[。！？!?\n](?:(?<!\n)[。！？!?]*[」』）)]*)?")  # of a sentence, as core.text.sentences has it
 UNREADABLE_REASON = "読み解けない符号が残っているため、人が確かめます。"
+READING_REASON = "画像または音声を読み取った確度が低いため、人が確かめます。"
 _VIEW_NAMES = {
     "normal": "表記をそろえた文",
     "decoded": "復号した文",
@@ -69,12 +70,15 @@ def rule_opinion(request: Request, policy: Policy) -> Opinion:
     if unreadable:
         floors.append(Decision.ESCALATE)
         ids.append(UNREADABLE_RULE)
+    if uncertain := any(policy.reading.doubts(one.confidence) for one in request.attachments):
+        floors.append(Decision.ESCALATE)
+        ids.append(READING_RULE)
     if not ids:
         return Opinion("rule", ms=_since(began))
     floor = max(floors, key=lambda d: d.severity, default=None)
     probabilities = _probabilities(matches, floors)
     decision = max(DECISIONS, key=lambda d: (probabilities[d], d.severity))
-    reason = clearance.reason if clearance and clearance.decision is decision else _reason(decision, matches)
+    reason = clearance.reason if clearance and clearance.decision is decision else _reason(decision, matches, READING_REASON if uncertain else UNREADABLE_REASON)
     return Opinion("rule", decision, probabilities, tuple(ids), reason, _since(began), floor=floor)
 
 
@@ -148,11 +152,12 @@ def _probabilities(matches: Sequence[Match], floors: Sequence[Decision]) -> Mapp
     return {d: weight / total for d, weight in weights.items()}
 
 
-def _reason(decision: Decision, matches: Sequence[Match]) -> str:
-    """The reason of the strongest rule for the decision, and which view it was found in if not the text as written."""
+def _reason(decision: Decision, matches: Sequence[Match], otherwise: str) -> str:
+    """The reason of the strongest rule for the decision, and which view it was found in if not the text as written;
+    `otherwise` where a built-in rule speaks alone."""
     speaking = [m for m in matches if m.rule.effect is decision]
     if not speaking:
-        return UNREADABLE_REASON
+        return otherwise
     best = max(speaking, key=lambda m: (m.rule.hard, m.rule.weight))
     name = _VIEW_NAMES.get(best.view)
     return best.rule.reason + (f"({name}で一致)" if name else "")

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from so8t.core.errors import RecordInvalid
 from so8t.core.types import Decision
-from so8t.decide.policy import CLEARANCE_RULE, UNREADABLE_RULE
+from so8t.decide.policy import CLEARANCE_RULE, READING_RULE, UNREADABLE_RULE
 from so8t.decide.views import View, clearest
 from so8t.operate.console.exchange import turns
 from so8t.operate.console.visit import Visit
@@ -26,6 +26,10 @@ REVIEWED = "review-"  # how the queue names the precedents that people set (Revi
 SOON = 2 * 3600.0  # seconds before the deadline at which a case is marked
 BUILT_IN = {
     CLEARANCE_RULE: Words("情報の区分が依頼者の権限より上です。", "The material lies above the asker's clearance."),
+    READING_RULE: Words(
+        "画像または音声を読み取った確度が、方針の下限に届きません。",
+        "An image or recording was read with less confidence than the policy asks for.",
+    ),
     UNREADABLE_RULE: Words("読み解けない符号が残っています。", "Some of it could not be decoded."),
 }
 
