@@ -1,8 +1,8 @@
 """Work on what comes from outside, in a process of its own: bounded in time, and what breaks it breaks it alone.
 
-The parent writes one line of JSON, {"bytes": n, ...}, and n bytes; the child answers lines of JSON, the last
-of them {"end": true} or {"error": ...}. A decoder that hangs is killed with its process and the next question starts a new one; no decoder's
-crash reaches the server, and its work does not hold the server's interpreter.
+The parent writes one line of JSON, {"bytes": n, ...}, and n bytes; the child answers lines of JSON, the last of them
+{"end": true} or {"error": ...}. A decoder that hangs is killed with its process and the next question starts a new one;
+no decoder's crash reaches the server, and its work does not hold the server's interpreter.
 """
 
 from __future__ import annotations

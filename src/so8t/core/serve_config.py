@@ -131,11 +131,12 @@ class SearchFolder:
 @dataclass(frozen=True, slots=True)
 class SearchConfig:
     """Document search (issue 8.1). No folders = off. rescan_minutes: beside the system's own notices of changes, which
-    do not come from other machines' disks."""
+    do not come from other machines' disks. ocr: images and scanned pages are read where OCR is installed."""
 
     index: str = "runs/serve/search.db"
     rescan_minutes: float = 15.0
     folders: tuple[SearchFolder, ...] = ()
+    ocr: bool = True
 
 
 @dataclass(frozen=True, slots=True)
