@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import so8t
 from so8t.core.errors import DataError, PackageMissing, So8tError, SourceUnreadable
 
 MAXIMUM_LINE = 64 << 20  # bytes of one answer: a page as PNG in base64, the text of a recording
@@ -62,7 +61,7 @@ class Child:
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
-            path = [str(Path(so8t.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+            path = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
             environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
             self._process = subprocess.Popen(
                 self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,

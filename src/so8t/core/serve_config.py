@@ -140,6 +140,21 @@ class SearchConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class IntakeConfig:
+    """Images and PDFs that come with a request (SPEC M10), read by OCR where it is installed.
+
+    files, pages: of one request, earlier turns included. megabytes: of the whole request as it is sent. seconds: for
+    reading it, waiting for others included.
+    """
+
+    images: bool = True
+    files: int = 8
+    pages: int = 8
+    megabytes: int = 16
+    seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class ServeConfig:
     """The gateway. hosts: further names by which browsers reach it (Host header); its own address is always one.
 
@@ -164,3 +179,4 @@ class ServeConfig:
     ledger: LedgerConfig = field(default_factory=LedgerConfig)
     notify: NotifyConfig = field(default_factory=NotifyConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
+    intake: IntakeConfig = field(default_factory=IntakeConfig)

@@ -40,13 +40,16 @@ def load_image(path: Path) -> Image:
         raise SourceUnreadable(where=path, detail=f"image: {type(error).__name__}") from error
 
 
-def image_pages(content: bytes, where: object) -> Iterator[Image]:
+def image_pages(content: bytes, where: object, most: int | None = None) -> Iterator[Image]:
     """Every page of an encoded image, for TIFF may hold many; the size of each is checked before it is decoded.
 
-    Raises SourceUnreadable, PackageMissing; what came before a damaged page has been given.
+    Raises SourceUnreadable, also for more than `most`; PackageMissing. What came before a damaged page has been given.
     """
     with _opened(io.BytesIO(content), where) as opened:
-        for number in range(getattr(opened, "n_frames", 1)):
+        count = getattr(opened, "n_frames", 1)
+        if most is not None and count > most:
+            raise SourceUnreadable(where=where, detail=f"{count} pages > {most}")
+        for number in range(count):
             opened.seek(number)
             _check_size(where, *opened.size)
             yield _grey(opened)

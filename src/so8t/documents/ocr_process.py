@@ -37,6 +37,11 @@ class OcrProcess:
         for answer in self._child.ask(head, content):
             yield PageReading(**answer)
 
+    def few(self, content: bytes, packed: Packed, most: int) -> list[PageReading]:
+        """All pages, of which there are `most`: more are refused before any is read."""
+        head = {"do": "read", "packed": packed, "numbers": None, "most": most}
+        return [PageReading(**answer) for answer in self._child.ask(head, content)]
+
     def picture(self, content: bytes, packed: Packed, page: int) -> bytes:
         """A page as a PNG made anew, so that nothing of the file itself reaches a browser.
 
@@ -58,7 +63,7 @@ class _Answers:
     def __call__(self, head: Mapping[str, Any], content: bytes) -> Iterator[dict[str, Any]]:
         packed, numbers = head["packed"], head["numbers"]
         if head["do"] == "read":
-            yield from map(asdict, self._pages.pages(content, packed, numbers))
+            yield from map(asdict, self._pages.pages(content, packed, numbers, head.get("most")))
             return
         for _, grey in pictures(content, packed, numbers):
             grey.thumbnail((SHOWN_SIDE, SHOWN_SIDE))

@@ -49,8 +49,10 @@ class HerePages:
 
     ocr: Ocr
 
-    def pages(self, content: bytes, packed: Packed, numbers: Sequence[int] | None = None) -> Iterator[PageReading]:
-        for number, grey in pictures(content, packed, numbers):
+    def pages(
+        self, content: bytes, packed: Packed, numbers: Sequence[int] | None = None, most: int | None = None
+    ) -> Iterator[PageReading]:
+        for number, grey in pictures(content, packed, numbers, most):
             if is_blank(grey):
                 yield PageReading(number, "", 0.0, "", blank=True)
                 continue
@@ -58,22 +60,26 @@ class HerePages:
             yield PageReading(number, found.text, found.confidence, found.engine)
 
 
-def pictures(content: bytes, packed: Packed, numbers: Sequence[int] | None = None) -> Iterator[tuple[int, Image]]:
-    """(number, grey pixels) of pages. Raises SourceUnreadable, PackageMissing."""
+def pictures(
+    content: bytes, packed: Packed, numbers: Sequence[int] | None = None, most: int | None = None
+) -> Iterator[tuple[int, Image]]:
+    """(number, grey pixels) of pages. Raises SourceUnreadable, also for more than `most` pages; PackageMissing."""
     if packed == "pdf":
-        yield from _rendered(content, numbers)
+        yield from _rendered(content, numbers, most)
         return
-    for number, grey in enumerate(image_pages(content, "image"), 1):
+    for number, grey in enumerate(image_pages(content, "image", most), 1):
         if numbers is None or number in numbers:
             yield number, grey
 
 
-def _rendered(content: bytes, numbers: Sequence[int] | None) -> Iterator[tuple[int, Image]]:
+def _rendered(content: bytes, numbers: Sequence[int] | None, most: int | None) -> Iterator[tuple[int, Image]]:
     try:
         with library_errors():
             import pypdfium2
 
             with pypdfium2.PdfDocument(content) as document:
+                if most is not None and len(document) > most:
+                    raise Unreadable(Reason.TOO_MANY, f"{len(document)} pages > {most}")
                 for number in numbers or range(1, len(document) + 1):
                     yield number, _page(document, number)
     except Unreadable as error:

@@ -78,7 +78,9 @@ def rule_opinion(request: Request, policy: Policy) -> Opinion:
     floor = max(floors, key=lambda d: d.severity, default=None)
     probabilities = _probabilities(matches, floors)
     decision = max(DECISIONS, key=lambda d: (probabilities[d], d.severity))
-    reason = clearance.reason if clearance and clearance.decision is decision else _reason(decision, matches, READING_REASON if uncertain else UNREADABLE_REASON)
+    otherwise = READING_REASON if uncertain else UNREADABLE_REASON
+    by_level = clearance is not None and clearance.decision is decision
+    reason = clearance.reason if clearance and by_level else _reason(decision, matches, otherwise)
     return Opinion("rule", decision, probabilities, tuple(ids), reason, _since(began), floor=floor)
 
 

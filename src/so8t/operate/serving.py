@@ -30,6 +30,7 @@ from so8t.operate.eventlog.event_log import EventLog
 from so8t.operate.eventlog.sinks import sinks_of
 from so8t.operate.gateway import Gateway
 from so8t.operate.identity.authenticator import Authenticator
+from so8t.operate.intake.intake import Intake, intake_of
 from so8t.operate.policy_watch import PolicyWatch
 from so8t.operate.review.notify import Notifier
 from so8t.operate.review.queue import ReviewQueue
@@ -78,6 +79,7 @@ class Running:
     bypass: Bypass | None = None
     drift: Drift | None = None
     search: DocumentSearch | None = None
+    intake: Intake | None = None
 
 
 @asynccontextmanager
@@ -128,10 +130,13 @@ async def running_office(
         if search is not None:
             stack.callback(search.close)
             work.append(search.watch)
+        intake = intake_of(config.intake)
+        if intake is not None:
+            stack.callback(intake.close)
         await stack.enter_async_context(beside(work))
         yield Running(
             config, bundle, quantisation, context, pool, gateway, policy, reader, reviews, notifier, events,
-            authenticator, unproven, bypass, drift, search,
+            authenticator, unproven, bypass, drift, search, intake,
         )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from so8t.core.types import Decision
 from so8t.decide.policy import CLEARANCE_RULE, READING_RULE, UNREADABLE_RULE
 from so8t.decide.views import View, clearest
 from so8t.operate.console.exchange import turns
+from so8t.operate.console.pictures import picture, shown
 from so8t.operate.console.visit import Visit
 from so8t.operate.identity.identity import Identity, Role
 from so8t.operate.review.case import ReviewCase
@@ -62,6 +63,15 @@ async def one(visit: Visit) -> Response:
     return await _case_page(visit, await visit.running.reviews.case(visit.seq))
 
 
+async def image(visit: Visit) -> Response:
+    """A page of an image of a case. Raises NotPermitted, ReviewClosed, RecordInvalid."""
+    case = await visit.running.reviews.case(visit.seq)
+    visit.running.reviews.may_read(case, visit.identity)
+    entry = await asyncio.to_thread(visit.running.reader.entry, case.seq)
+    assert entry is not None
+    return await picture(visit, entry)
+
+
 async def decide(visit: Visit) -> Response:
     """A refused form comes back with what was written in it."""
     reviews, form = visit.running.reviews, visit.form
@@ -99,6 +109,7 @@ async def _case_page(visit: Visit, case: ReviewCase, code: int = 200, **draft: A
         reading=reading if reading is not None and reading.changed else None,
         history=turns(texts.get("history", "[]")), reply=texts.get("reply", ""), fused=entry.data.get("probabilities"),
         rules=[(name, *_rule(visit, name)) for name in case.rules], votes=await _votes(reviews, case),
+        pictures=shown(visit, entry.data, texts),
         precedents=await _precedents(visit, reading.text) if reading is not None else [],
         levels=_matrix(policy.levels.names, case, visit.identity), closed=voted or not case.is_open(now),
         targets=sorted(known - {case.target}), longest=(MAX_COMMENT, MAX_ANSWER), head=entry.head, **draft,

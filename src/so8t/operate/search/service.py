@@ -170,6 +170,7 @@ class DocumentSearch:
             stop.set()
             ocr.close()
             await asyncio.wait({reading}, timeout=ENDING_SECONDS)
+            ocr.close()  # one that it had just started
         for path, reason in self.last_ocr.unread.items() if self.last_ocr else ():
             logger.warning("document search: %s: %s", path, reason)
 

@@ -25,9 +25,7 @@ from so8t.operate.search.searching import Hit, Result
 
 PASSAGES = 4
 SUPPORTED = 0.5  # least share of a sentence's pairs of characters that its passage holds
-MISREAD = (
-    "\n(注意: 出典{numbers}は画像から読み取った文で、確度が低く、読み違いがありえます。原本で確かめてください)"
-)
+MISREAD = "\n(注意: 出典{numbers}は画像から読み取った文で、確度が低く、読み違いがありえます。原本で確かめてください)"
 NOT_FOUND = "その権限で読める文書の中に、あてはまる箇所が見つかりません。"
 
 

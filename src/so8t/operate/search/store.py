@@ -217,9 +217,8 @@ class IndexStore:
         )
         (scanned,) = self._one("SELECT count(*) FROM parts WHERE confidence IS NOT NULL")
         by_level = dict(self.db.execute("SELECT level, count(*) FROM files WHERE level IS NOT NULL GROUP BY level"))
-        reasons = dict(
-            self.db.execute("SELECT reason, count(*) FROM files WHERE level IS NULL AND NOT waiting GROUP BY reason")
-        )
+        unread_ones = "FROM files WHERE level IS NULL AND NOT waiting"
+        reasons = dict(self.db.execute(f"SELECT reason, count(*) {unread_ones} GROUP BY reason"))
         return {
             "files": files, "unread": unread, "levels": {self.levels[k]: n for k, n in sorted(by_level.items())},
             "reasons": reasons, "waiting_for_ocr": waiting, "pages_by_ocr": scanned,

@@ -30,7 +30,7 @@ GRACE_SECONDS, IDLE_SECONDS, ENDING_SECONDS = 30, 30, 5
 def office_of(running: Running) -> Office:
     return Office(
         running.gateway, running.authenticator, MODEL, made_at(running.bundle), running.config.maximum_tokens,
-        model_details(running),
+        model_details(running), running.intake,
     )  # fmt: skip
 
 

@@ -1,0 +1,177 @@
+"""Images and scanned pages of a request -> text with its confidence, as training gave it (SPEC M10).
+
+What was read becomes part of the query under a line that says what it is: it is judged like any pasted document, so
+that an order standing on an image is data. The confidence goes along and may put a floor under the verdict
+(judge/rule.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from so8t.core.errors import RecordInvalid, SourceUnreadable
+from so8t.core.serve_config import IntakeConfig
+from so8t.core.types import Attachment, PageText, Turn
+from so8t.decide.clearance import classification_from_markers
+from so8t.decide.image_text import LONGEST, level_on, with_image
+from so8t.decide.policy import Policy
+from so8t.documents.ocr_process import OcrProcess, ocr_missing
+from so8t.documents.scans import PageReading
+from so8t.operate.intake.upload import Upload, packed_as
+from so8t.operate.server.errors import Busy
+
+REMEMBERED = 256  # files whose text is kept in memory: a client sends a conversation's images with every turn
+WAITING = 16  # requests that may wait for the one reader
+KEPT_CHARACTERS = 4 * LONGEST  # of a page, for people; the judges see LONGEST of them
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A turn as the client tells it, with what came along."""
+
+    role: str
+    text: str
+    uploads: tuple[Upload, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What is known of a file: its pages and the level that is stamped or marked on them, as names."""
+
+    pages: tuple[PageText, ...]
+    levels: tuple[str | None, ...]
+
+
+@dataclass(slots=True)
+class Intake:
+    """One reader for all: OCR takes a whole processor. What one person sent is remembered for that person alone."""
+
+    config: IntakeConfig
+    reader: OcrProcess = field(default_factory=OcrProcess)
+    _known: OrderedDict[tuple[str, str, str], _Read] = field(default_factory=OrderedDict, repr=False)
+    _one: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    _waiting: int = 0
+
+    async def turns(self, who: str, said: Sequence[Said], policy: Policy) -> tuple[list[Turn], tuple[Attachment, ...]]:
+        """The turns with the text of their images, and the images. Raises RecordInvalid, Busy, PackageMissing."""
+        if (count := sum(len(one.uploads) for one in said)) > self.config.files:
+            raise RecordInvalid(where="messages", detail=f"{count} images > {self.config.files}")
+        if any(one.uploads and one.role != "user" for one in said):
+            raise RecordInvalid(where="messages", detail="images belong to the user's turns")
+        turns, attachments = list[Turn](), list[Attachment]()
+        for one in said:
+            text = one.text
+            for upload in one.uploads:
+                read = await self._read(who, upload, policy)
+                text = with_pages(text, upload.name, read.pages, read.levels)
+                attachments.append(Attachment(upload.media_type, read.pages, upload.name, upload.content))
+            turns.append(Turn(one.role, text))  # type: ignore[arg-type]
+        if sum(len(one.pages) for one in attachments) > self.config.pages:
+            raise RecordInvalid(where="messages", detail=f"more than {self.config.pages} pages")
+        return turns, tuple(attachments)
+
+    async def picture(self, content: bytes, media_type: str, page: int) -> bytes:
+        """A page as PNG, for a person's eyes. Raises SourceUnreadable, PackageMissing, Busy."""
+        async with self._turn():
+            return await asyncio.to_thread(self.reader.picture, content, packed_as(media_type), page)
+
+    def close(self) -> None:
+        self.reader.close()
+
+    async def _read(self, who: str, upload: Upload, policy: Policy) -> _Read:
+        key = (who, hashlib.sha256(upload.content).hexdigest(), policy.digest)
+        if (known := self._known.get(key)) is None:
+            known = _understood(await self._pages(upload), policy)
+            self._known[key] = known
+            while len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        self._known.move_to_end(key)
+        return known
+
+    async def _pages(self, upload: Upload) -> list[PageReading]:
+        try:
+            async with self._turn():
+                reading = asyncio.ensure_future(
+                    asyncio.to_thread(self.reader.few, upload.content, upload.packed, self.config.pages)
+                )
+                try:
+                    return await asyncio.shield(reading)
+                except asyncio.CancelledError:  # too late, or the asker has gone: nobody waits for a page any more
+                    self.reader.close()
+                    await asyncio.wait({reading}, timeout=1.0)
+                    raise
+        except SourceUnreadable as error:
+            raise RecordInvalid(where="image", detail=error.detail) from error
+
+    def _turn(self) -> _Turn:
+        return _Turn(self)
+
+
+class _Turn:
+    """One's turn at the reader, in time or not at all. Raises Busy."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake, self._timeout = intake, asyncio.timeout(intake.config.seconds)
+
+    async def __aenter__(self) -> None:
+        if self._intake._waiting >= WAITING:
+            raise Busy(detail=f"{WAITING} images wait")
+        await self._timeout.__aenter__()
+        self._intake._waiting += 1
+        try:
+            await self._intake._one.acquire()
+        except asyncio.CancelledError as error:
+            self._intake._waiting -= 1
+            await self._ended(error)
+            raise
+
+    async def __aexit__(self, kind: object, value: BaseException | None, trace: object) -> None:
+        self._intake._one.release()
+        self._intake._waiting -= 1
+        await self._ended(value)
+
+    async def _ended(self, value: BaseException | None) -> None:
+        try:
+            await self._timeout.__aexit__(type(value) if value else None, value, None)
+        except TimeoutError:
+            raise Busy(detail=f"image: > {self._intake.config.seconds:g} s") from None
+
+
+def intake_of(config: IntakeConfig) -> Intake | None:
+    """None where images are not wanted or cannot be read here."""
+    return Intake(config) if config.images and not ocr_missing() else None
+
+
+def _understood(readings: Sequence[PageReading], policy: Policy) -> _Read:
+    """Without blank pages, unless there is nothing else. A marking counts wherever it stands on the page."""
+    written = [reading for reading in readings if not reading.blank] or readings
+    pages = tuple(PageText(r.page, r.text[:KEPT_CHARACTERS], r.confidence, r.engine) for r in written)
+    return _Read(pages, tuple(_level(reading.text, policy) for reading in written))
+
+
+def _level(text: str, policy: Policy) -> str | None:
+    found = (level_on(text, policy.levels.names), classification_from_markers(text, policy))
+    return max((level for level in found if level), key=policy.levels.rank, default=None)
+
+
+def with_pages(query: str, name: str, pages: Sequence[PageText], levels: Sequence[str | None]) -> str:
+    """The query and what was read of one file, a page after the other."""
+    for page, level in zip(pages, levels, strict=True):
+        kind = (name.rpartition(".")[0] or name or "画像") + (f" {page.page}頁" if len(pages) > 1 else "")
+        query = with_image(query, kind, level, page.text, page.confidence)
+    return query
+
+
+def carried(recorded: object) -> tuple[Attachment, ...]:
+    """The attachments of an earlier exchange as its ledger entry names them: without content, but as doubtful as they
+    were."""
+    found = recorded if isinstance(recorded, list) else []
+    made = []
+    for one in found:
+        pages = tuple(PageText(p["page"], "", float(p["confidence"]), str(p["engine"])) for p in one["pages"])
+        made.append(Attachment(str(one["media_type"]), pages))
+    return tuple(made)
