@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from so8t.core.types import DECISIONS, Decision
 from so8t.decide.policy import DomainPolicy, Marker, Policy, Rule
-from so8t.decide.policy_sections import SETTLES, FourEyes, ReviewPolicy
+from so8t.decide.policy_sections import MINIMA, SETTLES, FourEyes, ReviewPolicy
 
 Kind = Literal["same", "tighter", "other"]
 
@@ -127,7 +127,7 @@ def _review(old: Policy, new: Policy) -> Iterable[Difference]:
 
 def _reading(old: Policy, new: Policy) -> Iterable[Difference]:
     """A floor that binds earlier, and a document that is taken to be more secret."""
-    for name in ("minimum_confidence", "raise_levels"):
+    for name in (*MINIMA, "raise_levels"):
         before, after = getattr(old.reading, name), getattr(new.reading, name)
         yield from _value(f"reading.{name}", before, after, harmless=after > before)
 

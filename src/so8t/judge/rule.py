@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from so8t.core.text import sentences
-from so8t.core.types import DECISIONS, Decision, Domain, Opinion, Request
+from so8t.core.types import DECISIONS, Attachment, Decision, Domain, Opinion, Request
 from so8t.decide.clearance import clearance_opinion
 from so8t.decide.patterns import REACH, Pattern, pieces
 from so8t.decide.policy import CLEARANCE_RULE, READING_RULE, UNREADABLE_RULE, Policy, Rule
@@ -70,7 +70,8 @@ def rule_opinion(request: Request, policy: Policy) -> Opinion:
     if unreadable:
         floors.append(Decision.ESCALATE)
         ids.append(UNREADABLE_RULE)
-    if uncertain := any(policy.reading.doubts(one.confidence) for one in request.attachments):
+    uncertain = any(_doubtful(one, policy) for one in request.attachments)
+    if uncertain:
         floors.append(Decision.ESCALATE)
         ids.append(READING_RULE)
     if not ids:
@@ -82,6 +83,12 @@ def rule_opinion(request: Request, policy: Policy) -> Opinion:
     by_level = clearance is not None and clearance.decision is decision
     reason = clearance.reason if clearance and by_level else _reason(decision, matches, otherwise)
     return Opinion("rule", decision, probabilities, tuple(ids), reason, _since(began), floor=floor)
+
+
+def _doubtful(attachment: Attachment, policy: Policy) -> bool:
+    """One of which nothing was read is."""
+    pages = attachment.pages
+    return not pages or any(policy.reading.doubts(page.confidence, page.engine) for page in pages)
 
 
 def _since(began: float) -> float:

@@ -45,7 +45,10 @@ def shown(visit: Visit, data: dict[str, Any], texts: dict[str, str]) -> list[Sho
         name = words[at][0] if words is not None else ""
         for page in one["pages"]:
             text = said.get(page["page"]) if words is not None else None
-            doubtful, kept = reading.doubts(page["confidence"]), bool(one["sealed"]) and words is not None
+            doubtful, kept = (
+                reading.doubts(page["confidence"], page["engine"]),
+                bool(one["sealed"]) and words is not None,
+            )
             found.append(Shown(at, page["page"], name, text, page["confidence"], page["engine"], doubtful, kept))
     return found
 
