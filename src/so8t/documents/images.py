@@ -7,13 +7,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from so8t.core.errors import PackageMissing, SourceMissing, SourceUnreadable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+Mode = Literal["L", "RGB"]
 MAXIMUM_BYTES = 64 << 20
 MAXIMUM_PIXELS = 80_000_000  # a double page at 600 dpi
 MAXIMUM_SIDE = 30_000
@@ -33,15 +34,16 @@ def load_image(path: Path) -> Image:
         with path.open("rb") as source, _opened(source, path) as opened:
             if getattr(opened, "is_animated", False):
                 raise SourceUnreadable(where=path, detail="several pages: one a file")
-            return _grey(opened)
+            return _plain(opened, "L")
     except FileNotFoundError:
         raise SourceMissing(where=path) from None
     except OSError as error:
         raise SourceUnreadable(where=path, detail=f"image: {type(error).__name__}") from error
 
 
-def image_pages(content: bytes, where: object, most: int | None = None) -> Iterator[Image]:
+def image_pages(content: bytes, where: object, most: int | None = None, mode: Mode = "L") -> Iterator[Image]:
     """Every page of an encoded image, for TIFF may hold many; the size of each is checked before it is decoded.
+    mode: L = grey, RGB = in colour.
 
     Raises SourceUnreadable, also for more than `most`; PackageMissing. What came before a damaged page has been given.
     """
@@ -52,7 +54,7 @@ def image_pages(content: bytes, where: object, most: int | None = None) -> Itera
         for number in range(count):
             opened.seek(number)
             _check_size(where, *opened.size)
-            yield _grey(opened)
+            yield _plain(opened, mode)
 
 
 def is_blank(grey: Image) -> bool:
@@ -92,13 +94,14 @@ def _check_size(where: object, width: int, height: int) -> None:
         raise SourceUnreadable(where=where, detail=f"{width} x {height} > {limit}")
 
 
-def _grey(opened: Image) -> Image:
+def _plain(opened: Image, mode: Mode) -> Image:
+    """Upright, without transparency or a palette."""
     from PIL import Image, ImageOps
 
     upright = ImageOps.exif_transpose(opened)
     if upright.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255
-        return upright.point(lambda value: value * (1 / 256)).convert("L")
+        return upright.point(lambda value: value * (1 / 256)).convert("L").convert(mode)
     if upright.has_transparency_data:
         rgba = upright.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("L")
-    return upright.convert("L")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert(mode)
+    return upright.convert(mode)

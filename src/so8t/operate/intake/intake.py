@@ -7,7 +7,6 @@ that an order standing on an image is data. The confidence goes along and may pu
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -21,11 +20,10 @@ from so8t.decide.image_text import LONGEST, level_on, with_image
 from so8t.decide.policy import Policy
 from so8t.documents.ocr_process import OcrProcess, ocr_missing
 from so8t.documents.scans import PageReading
+from so8t.operate.intake.one_by_one import OneByOne
 from so8t.operate.intake.upload import Upload, packed_as
-from so8t.operate.server.errors import Busy
 
 REMEMBERED = 256  # files whose text is kept in memory: a client sends a conversation's images with every turn
-WAITING = 16  # requests that may wait for the one reader
 KEPT_CHARACTERS = 4 * LONGEST  # of a page, for people; the judges see LONGEST of them
 
 
@@ -53,8 +51,10 @@ class Intake:
     config: IntakeConfig
     reader: OcrProcess = field(default_factory=OcrProcess)
     _known: OrderedDict[tuple[str, str, str], _Read] = field(default_factory=OrderedDict, repr=False)
-    _one: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
-    _waiting: int = 0
+    _line: OneByOne = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._line = OneByOne(self.config.seconds)
 
     async def turns(self, who: str, said: Sequence[Said], policy: Policy) -> tuple[list[Turn], tuple[Attachment, ...]]:
         """The turns with the text of their images, and the images. Raises RecordInvalid, Busy, PackageMissing."""
@@ -76,8 +76,8 @@ class Intake:
 
     async def picture(self, content: bytes, media_type: str, page: int) -> bytes:
         """A page as PNG, for a person's eyes. Raises SourceUnreadable, PackageMissing, Busy."""
-        async with self._turn():
-            return await asyncio.to_thread(self.reader.picture, content, packed_as(media_type), page)
+        packed = packed_as(media_type)
+        return await self._line.run(lambda: self.reader.picture(content, packed, page), self.reader.close)
 
     def close(self) -> None:
         self.reader.close()
@@ -93,52 +93,11 @@ class Intake:
         return known
 
     async def _pages(self, upload: Upload) -> list[PageReading]:
+        most = self.config.pages
         try:
-            async with self._turn():
-                reading = asyncio.ensure_future(
-                    asyncio.to_thread(self.reader.few, upload.content, upload.packed, self.config.pages)
-                )
-                try:
-                    return await asyncio.shield(reading)
-                except asyncio.CancelledError:  # too late, or the asker has gone: nobody waits for a page any more
-                    self.reader.close()
-                    await asyncio.wait({reading}, timeout=1.0)
-                    raise
+            return await self._line.run(lambda: self.reader.few(upload.content, upload.packed, most), self.reader.close)
         except SourceUnreadable as error:
             raise RecordInvalid(where="image", detail=error.detail) from error
-
-    def _turn(self) -> _Turn:
-        return _Turn(self)
-
-
-class _Turn:
-    """One's turn at the reader, in time or not at all. Raises Busy."""
-
-    def __init__(self, intake: Intake) -> None:
-        self._intake, self._timeout = intake, asyncio.timeout(intake.config.seconds)
-
-    async def __aenter__(self) -> None:
-        if self._intake._waiting >= WAITING:
-            raise Busy(detail=f"{WAITING} images wait")
-        await self._timeout.__aenter__()
-        self._intake._waiting += 1
-        try:
-            await self._intake._one.acquire()
-        except asyncio.CancelledError as error:
-            self._intake._waiting -= 1
-            await self._ended(error)
-            raise
-
-    async def __aexit__(self, kind: object, value: BaseException | None, trace: object) -> None:
-        self._intake._one.release()
-        self._intake._waiting -= 1
-        await self._ended(value)
-
-    async def _ended(self, value: BaseException | None) -> None:
-        try:
-            await self._timeout.__aexit__(type(value) if value else None, value, None)
-        except TimeoutError:
-            raise Busy(detail=f"image: > {self._intake.config.seconds:g} s") from None
 
 
 def intake_of(config: IntakeConfig) -> Intake | None:

@@ -1,0 +1,102 @@
+"""Speech through a recogniser that the user brings: Whisper on CTranslate2 by faster-whisper (plan 10.3).
+
+A local folder with an ears.toml that names every file and its SHA-256. Nothing is downloaded: faster-whisper fetches a
+tokenizer that is not there, so a folder without one is refused. What is heard is text with confidences and times: data
+for the judges, like a page's text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from so8t.core.config import read_settings
+from so8t.core.errors import PackageMissing, SenseUnusable
+from so8t.operate.senses.audio import INSTALL, RATE, Samples
+from so8t.operate.senses.vtt import Cue
+from so8t.operate.senses.weights import pinned
+
+NAME = "ears.toml"
+REQUIRED = ("model.bin", "config.json", "tokenizer.json")
+SILENT = 0.6  # from this likelihood of no speech on, what was written down may be made up
+STEP_SECONDS = 600.0  # of a long recording that are recognised together: what an interruption repeats at most
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedFile:
+    """A file of the folder and its SHA-256."""
+
+    name: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EarsFile:
+    """ears.toml. speaker: who is named where nobody is told apart. vad: leave silence out first (Silero, which comes
+    with faster-whisper). beam: how many readings are followed at once."""
+
+    language: str = "ja"
+    speaker: str = "話者"
+    vad: bool = False
+    beam: int = 5
+    compute: Literal["int8", "int16", "float32", "default"] = "int8"
+    files: tuple[PinnedFile, ...] = ()
+
+
+class Ears:
+    """Raises ConfigUnreadable, ConfigKeyUnknown, ConfigValueInvalid, SenseUnusable, PackageMissing when it is made."""
+
+    def __init__(self, folder: Path, threads: int = 1) -> None:
+        self.file = read_settings(EarsFile, folder / NAME)
+        named = {one.name for one in self.file.files}
+        if missing := [name for name in REQUIRED if name not in named]:
+            raise SenseUnusable(where=folder / NAME, detail=f"files: {', '.join(missing)}")
+        if not 1 <= self.file.beam <= 16 or not self.file.speaker.strip():
+            raise SenseUnusable(where=folder / NAME, detail="beam, speaker")
+        for one in self.file.files:
+            pinned(folder, one.name, one.sha256)
+        if others := sorted(path.name for path in folder.iterdir() if path.name not in named | {NAME}):
+            raise SenseUnusable(where=folder, detail=f"not named in {NAME}: {', '.join(others)[:200]}")
+        self._model = _model(folder, threads, self.file.compute)
+
+    def hear(self, samples: Samples, begin: float = 0.0) -> Iterator[Cue]:
+        """Everything said after `begin` seconds, as it is recognised. Raises SenseUnusable."""
+        place = round(begin * RATE)
+        while place < len(samples):
+            piece = samples[place : place + round(STEP_SECONDS * RATE)]
+            yield from self._piece(piece, place / RATE)
+            place += len(piece)
+
+    def _piece(self, samples: Samples, offset: float) -> Iterator[Cue]:
+        try:
+            found, _ = self._model.transcribe(
+                samples, language=self.file.language, beam_size=self.file.beam, temperature=0.0,
+                vad_filter=self.file.vad, condition_on_previous_text=False,
+            )  # fmt: skip
+            for segment in found:
+                if text := segment.text.strip():
+                    yield Cue(offset + segment.start, offset + segment.end, text, confidence(segment))
+        except Exception as error:  # a model from outside may fail in any way
+            raise SenseUnusable(where=NAME, detail=f"{type(error).__name__}: {error}"[:300]) from error
+
+
+def confidence(segment: Any) -> float:
+    """exp of the mean log-probability of the tokens, and no more than the likelihood that anybody spoke at all."""
+    spoken = 1.0 if segment.no_speech_prob < SILENT else 1.0 - segment.no_speech_prob
+    return float(min(max(math.exp(segment.avg_logprob), 0.0), spoken))
+
+
+def _model(folder: Path, threads: int, compute: str) -> Any:
+    try:
+        from faster_whisper import WhisperModel
+    except ImportError:
+        raise PackageMissing(detail=f"faster-whisper: {INSTALL}") from None
+    try:
+        return WhisperModel(
+            str(folder.resolve()), device="cpu", compute_type=compute, cpu_threads=threads, local_files_only=True
+        )
+    except Exception as error:
+        raise SenseUnusable(where=folder, detail=f"{type(error).__name__}: {error}"[:300]) from error
