@@ -35,7 +35,7 @@ Call = Callable[..., tuple[int, str, str]]
 KEYS = {"id", "decision", "confidence", "probabilities", "opinions", "domain"}
 VERBS = ["run", *STAGES, "decide", "classify", "score", "plan", "doctor", "ledger", "status", "show", "policy"]
 VERBS += ["selftest", "deploy", "calibrate", "compare"]
-VERBS += ["tasks", "consistency", "serve", "users", "review", "backup", "search", "mcp"]
+VERBS += ["tasks", "consistency", "serve", "users", "review", "backup", "search", "mcp", "see", "hear"]
 
 
 @pytest.fixture

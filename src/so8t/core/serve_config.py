@@ -155,6 +155,21 @@ class IntakeConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SensesConfig:
+    """Detector and recogniser that the user brings (docs/senses.md): folders with eyes.toml and ears.toml, "" = none.
+
+    megabytes: of one image or recording as it is sent; minutes: of a recording; seconds: for one of them.
+    """
+
+    eyes: str = ""
+    ears: str = ""
+    threads: int = 1
+    megabytes: int = 64
+    minutes: float = 30.0
+    seconds: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
 class ServeConfig:
     """The gateway. hosts: further names by which browsers reach it (Host header); its own address is always one.
 
@@ -180,3 +195,4 @@ class ServeConfig:
     notify: NotifyConfig = field(default_factory=NotifyConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     intake: IntakeConfig = field(default_factory=IntakeConfig)
+    senses: SensesConfig = field(default_factory=SensesConfig)

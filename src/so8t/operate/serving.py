@@ -35,6 +35,7 @@ from so8t.operate.policy_watch import PolicyWatch
 from so8t.operate.review.notify import Notifier
 from so8t.operate.review.queue import ReviewQueue
 from so8t.operate.search.service import DocumentSearch, search_of
+from so8t.operate.senses.service import Senses
 from so8t.operate.upstream import running_upstream
 
 SLOTS = 2
@@ -80,6 +81,7 @@ class Running:
     drift: Drift | None = None
     search: DocumentSearch | None = None
     intake: Intake | None = None
+    senses: Senses | None = None
 
 
 @asynccontextmanager
@@ -133,10 +135,12 @@ async def running_office(
         intake = intake_of(config.intake)
         if intake is not None:
             stack.callback(intake.close)
+        senses = Senses(config.senses)
+        stack.callback(senses.close)
         await stack.enter_async_context(beside(work))
         yield Running(
             config, bundle, quantisation, context, pool, gateway, policy, reader, reviews, notifier, events,
-            authenticator, unproven, bypass, drift, search, intake,
+            authenticator, unproven, bypass, drift, search, intake, senses,
         )  # fmt: skip
 
 

@@ -109,10 +109,11 @@ def _understood(readings: Sequence[PageReading], policy: Policy) -> _Read:
     """Without blank pages, unless there is nothing else. A marking counts wherever it stands on the page."""
     written = [reading for reading in readings if not reading.blank] or readings
     pages = tuple(PageText(r.page, r.text[:KEPT_CHARACTERS], r.confidence, r.engine) for r in written)
-    return _Read(pages, tuple(_level(reading.text, policy) for reading in written))
+    return _Read(pages, tuple(marked_level(reading.text, policy) for reading in written))
 
 
-def _level(text: str, policy: Policy) -> str | None:
+def marked_level(text: str, policy: Policy) -> str | None:
+    """The highest level stamped or marked on what was read; None without any."""
     found = (level_on(text, policy.levels.names), classification_from_markers(text, policy))
     return max((level for level in found if level), key=policy.levels.rank, default=None)
 

@@ -77,8 +77,9 @@ class Ears:
                 vad_filter=self.file.vad, condition_on_previous_text=False,
             )  # fmt: skip
             for segment in found:
-                if text := segment.text.strip():
-                    yield Cue(offset + segment.start, offset + segment.end, text, confidence(segment))
+                begin, end = (offset + min(at, len(samples) / RATE) for at in (segment.start, segment.end))
+                if (text := segment.text.strip()) and begin < end:  # a window is filled up to thirty seconds
+                    yield Cue(begin, end, text, confidence(segment))
         except Exception as error:  # a model from outside may fail in any way
             raise SenseUnusable(where=NAME, detail=f"{type(error).__name__}: {error}"[:300]) from error
 

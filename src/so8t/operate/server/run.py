@@ -21,6 +21,7 @@ from so8t.operate.server.metrics import routes as metric_routes
 from so8t.operate.server.office import Office
 from so8t.operate.server.protocol import GuardedHttp
 from so8t.operate.server.reviews import routes as review_routes
+from so8t.operate.server.senses import routes as sense_routes
 from so8t.operate.serving import Running, hosts, made_at, model_details
 
 MODEL = "so8t"
@@ -50,6 +51,8 @@ def app_of(running: Running, office: Office, more: Sequence[BaseRoute] = ()) -> 
     routes += [*ledger_routes(office), *more]
     if running.search is not None:
         routes += document_routes(office, running.search)
+    if running.senses is not None:
+        routes += sense_routes(office, running.senses)
     config = running.config
     return application(office, routes, hosts=hosts(config), concurrent=config.concurrent, each=config.concurrent_each)
 
