@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import ipaddress
 from collections.abc import AsyncIterator
@@ -91,9 +92,11 @@ async def running_office(
     """Everything behind the skins, until the block ends; then every answer under way has its entry.
 
     Raises BundleBroken, SignatureInvalid, BundleUnproven, PolicyInvalid, LedgerError, BackendDown, AccountsBroken,
-    ConfigValueInvalid before anybody is answered.
+    ConfigValueInvalid, SenseUnusable before anybody is answered.
     """
     check_exposure(config)
+    senses = Senses(config.senses)
+    await asyncio.to_thread(senses.check)
     sinks = sinks_of(config.ledger)
     bundle, unproven = _proven(folder, trusted_key, allow_unproven)
     prompt = read_json(folder / PROMPT)
@@ -135,7 +138,6 @@ async def running_office(
         intake = intake_of(config.intake)
         if intake is not None:
             stack.callback(intake.close)
-        senses = Senses(config.senses)
         stack.callback(senses.close)
         await stack.enter_async_context(beside(work))
         yield Running(

@@ -96,7 +96,8 @@ def changed(folder: Path, old: str, new: str) -> Path:
     ('labels = ["赤い部品", "青い部品"]', "labels = []", SenseUnusable),
     ('weights = "model.onnx"', 'weights = "../model.onnx"', SenseUnusable),
     ('weights = "model.onnx"', 'weights = "/etc/passwd"', SenseUnusable),
-    ('weights = "model.onnx"', 'weights = "none.onnx"', SenseUnusable), ("[input]", "[input]\nmean = [0.5]", SenseUnusable),
+    ('weights = "model.onnx"', 'weights = "none.onnx"', SenseUnusable),
+    ("[input]", "[input]\nmean = [0.5]", SenseUnusable),
     ("[input]", "[input]\nstd = [1.0, 0.0, 1.0]", SenseUnusable),
 ])  # fmt: skip
 def test_a_file_that_cannot_be_meant_is_refused(tmp_path: Path, old: str, new: str, error: type[So8tError]) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from so8t.core.config import read_settings
 from so8t.core.errors import PackageMissing, SenseUnusable
 from so8t.operate.senses.audio import INSTALL, RATE, Samples
@@ -22,7 +24,8 @@ from so8t.operate.senses.weights import pinned
 NAME = "ears.toml"
 REQUIRED = ("model.bin", "config.json", "tokenizer.json")
 SILENT = 0.6  # from this likelihood of no speech on, what was written down may be made up
-STEP_SECONDS = 600.0  # of a long recording that are recognised together: what an interruption repeats at most
+STEP_SECONDS = 300.0  # of a long recording that are recognised together: what an interruption repeats at most
+FRAME = RATE // 5  # samples over which it is told how quiet it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +53,21 @@ class Ears:
     """Raises ConfigUnreadable, ConfigKeyUnknown, ConfigValueInvalid, SenseUnusable, PackageMissing when it is made."""
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
-        self.file = read_settings(EarsFile, folder / NAME)
-        named = {one.name for one in self.file.files}
-        if missing := [name for name in REQUIRED if name not in named]:
-            raise SenseUnusable(where=folder / NAME, detail=f"files: {', '.join(missing)}")
-        if not 1 <= self.file.beam <= 16 or not self.file.speaker.strip():
-            raise SenseUnusable(where=folder / NAME, detail="beam, speaker")
-        for one in self.file.files:
-            pinned(folder, one.name, one.sha256)
-        if others := sorted(path.name for path in folder.iterdir() if path.name not in named | {NAME}):
-            raise SenseUnusable(where=folder, detail=f"not named in {NAME}: {', '.join(others)[:200]}")
+        self.file = ears_file(folder)
         self._model = _model(folder, threads, self.file.compute)
 
-    def hear(self, samples: Samples, begin: float = 0.0) -> Iterator[Cue]:
-        """Everything said after `begin` seconds, as it is recognised. Raises SenseUnusable."""
+    def hear(self, samples: Samples) -> Iterator[Cue]:
+        """Everything said, as it is recognised. Raises SenseUnusable."""
+        for _, cues in self.pieces(samples):
+            yield from cues
+
+    def pieces(self, samples: Samples, begin: float = 0.0) -> Iterator[tuple[float, Iterator[Cue]]]:
+        """(where it ends in seconds, what is said in it) of each piece after `begin`, which is the end of one."""
         place = round(begin * RATE)
         while place < len(samples):
-            piece = samples[place : place + round(STEP_SECONDS * RATE)]
-            yield from self._piece(piece, place / RATE)
-            place += len(piece)
+            end = _cut(samples, place)
+            yield end / RATE, self._piece(samples[place:end], place / RATE)
+            place = end
 
     def _piece(self, samples: Samples, offset: float) -> Iterator[Cue]:
         try:
@@ -82,6 +81,32 @@ class Ears:
                     yield Cue(begin, end, text, confidence(segment))
         except Exception as error:  # a model from outside may fail in any way
             raise SenseUnusable(where=NAME, detail=f"{type(error).__name__}: {error}"[:300]) from error
+
+
+def ears_file(folder: Path) -> EarsFile:
+    """Every file of it is the one that is named. Raises ConfigUnreadable, ConfigKeyUnknown, ConfigValueInvalid,
+    SenseUnusable."""
+    file = read_settings(EarsFile, folder / NAME)
+    named = {one.name for one in file.files}
+    if missing := [name for name in REQUIRED if name not in named]:
+        raise SenseUnusable(where=folder / NAME, detail=f"files: {', '.join(missing)}")
+    if not 1 <= file.beam <= 16 or not file.speaker.strip():
+        raise SenseUnusable(where=folder / NAME, detail="beam, speaker")
+    for one in file.files:
+        pinned(folder, one.name, one.sha256)
+    if others := sorted(path.name for path in folder.iterdir() if path.name not in named | {NAME}):
+        raise SenseUnusable(where=folder, detail=f"not named in {NAME}: {', '.join(others)[:200]}")
+    return file
+
+
+def _cut(samples: Samples, begin: int) -> int:
+    """Where a piece ends: at the quietest place of its last quarter, so that no word is cut in two."""
+    longest = round(STEP_SECONDS * RATE)
+    if len(samples) - begin <= longest:
+        return len(samples)
+    last = samples[begin + longest * 3 // 4 : begin + longest]
+    frames = last[: len(last) // FRAME * FRAME].reshape(-1, FRAME)
+    return begin + longest - len(last) + int(np.square(frames).mean(axis=1).argmin()) * FRAME + FRAME // 2
 
 
 def confidence(segment: Any) -> float:

@@ -32,8 +32,7 @@ class Eyes:
     """Raises ConfigUnreadable, ConfigKeyUnknown, ConfigValueInvalid, SenseUnusable, PackageMissing when it is made."""
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
-        self.file = read_settings(EyesFile, folder / NAME)
-        _check(self.file, folder / NAME)
+        self.file = eyes_file(folder)
         self._session = _session(read_pinned(folder, self.file.weights, self.file.sha256), folder, threads)
         given = self._session.get_inputs()
         name = self.file.input.name or (given[0].name if len(given) == 1 else "")
@@ -56,6 +55,13 @@ class Eyes:
         if self.file.kind == "detections":
             return detections.objects(outputs, self.file.detections, self.file.labels, frame)
         return detections.anomaly(outputs, self.file.anomaly, self.file.labels, frame)
+
+
+def eyes_file(folder: Path) -> EyesFile:
+    """Raises ConfigUnreadable, ConfigKeyUnknown, ConfigValueInvalid, SenseUnusable."""
+    file = read_settings(EyesFile, folder / NAME)
+    _check(file, folder / NAME)
+    return file
 
 
 def _session(weights: bytes, folder: Path, threads: int) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from so8t.core.errors import RecordInvalid
+from so8t.core.errors import DataError
 from so8t.core.files import read_jsonl
 from so8t.operate.senses.audio import RATE, Samples, decoded
 from so8t.operate.senses.ears import Ears
@@ -64,8 +64,8 @@ def _followed(cues: Iterator[Cue], samples: Samples, told: Callable[[float, floa
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """Cues of a recording that is not finished, a line of JSON each, under a head that says of which recording and by
-    which weights. A half-written last line is dropped: what it said is heard again."""
+    """The finished pieces of a recording, a line of JSON each, under a head that says of which recording and by which
+    weights. A half-written last line is dropped: that piece is heard again."""
 
     path: Path
     head: str
@@ -75,43 +75,44 @@ class Journal:
         told = [hashlib.sha256(content).hexdigest(), [(f.name, f.sha256) for f in ears.file.files], ears.file.language]
         return cls(path, hashlib.sha256(json.dumps(told).encode()).hexdigest())
 
-    def read(self) -> list[Cue]:
-        """The cues so far; none for a journal of something else."""
+    def read(self) -> tuple[float, list[Cue]]:
+        """(how far it is in seconds, the cues so far); nothing of a journal of something else."""
+        rows = list(_whole_lines(self.path)) if self.path.is_file() else []
+        if not rows or rows[0].get("head") != self.head:
+            return 0.0, []
         try:
-            rows = [row for _, row in _whole_lines(self.path)]
-            if not rows or rows[0].get("head") != self.head:
-                return []
-            return [Cue(**row) for row in rows[1:]]
-        except (FileNotFoundError, TypeError):
-            return []
+            cues = [Cue(**cue) for row in rows[1:] for cue in row["cues"]]
+            return (float(rows[-1]["end"]) if len(rows) > 1 else 0.0), cues
+        except (KeyError, TypeError):
+            return 0.0, []
 
-    def begin(self, cues: Sequence[Cue]) -> None:
+    def begin(self, end: float, cues: Sequence[Cue]) -> None:
         """The file anew, with what is kept of it."""
-        lines = [json.dumps({"head": self.head}), *(json.dumps(asdict(cue)) for cue in cues)]
-        self.path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        self.path.write_text(json.dumps({"head": self.head}) + "\n", encoding="utf-8")
+        if cues or end:
+            self.add(end, cues)
 
-    def add(self, cue: Cue) -> None:
+    def add(self, end: float, cues: Sequence[Cue]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(cue)) + "\n")
+            file.write(json.dumps({"end": end, "cues": [asdict(cue) for cue in cues]}) + "\n")
 
 
-def _whole_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    if not path.is_file():
-        raise FileNotFoundError(path)
+def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        yield from read_jsonl(path)
-    except RecordInvalid:  # the last line, cut off in the middle
+        for _, row in read_jsonl(path):
+            yield row
+    except DataError:  # the last line, cut off in the middle
         return
 
 
 def resumed(
     ears: Ears, content: bytes, journal: Journal, seconds: float, told: Callable[[float, float], None]
 ) -> Hearing:
-    """heard(), going on after the last cue of the journal; every cue is in it before the next is recognised."""
-    samples, cues = decoded(content, seconds), journal.read()
-    journal.begin(cues)
-    begin = cues[-1].end if cues else 0.0
-    for cue in _followed(ears.hear(samples, begin), samples, told):
-        journal.add(cue)
-        cues.append(cue)
+    """heard(), going on after the last piece of the journal. It comes to the same as without an interruption."""
+    samples, (begin, cues) = decoded(content, seconds), journal.read()
+    journal.begin(begin, cues)
+    for end, found in ears.pieces(samples, begin):
+        new = list(_followed(found, samples, told))
+        journal.add(end, new)
+        cues += new
     return Hearing(tuple(cues), len(samples) / RATE, ears.file.speaker)

@@ -11,8 +11,11 @@ from so8t.core.types import Attachment, PageText
 from so8t.decide.image_text import LONGEST
 from so8t.decide.policy_sections import RECOGNISER
 from so8t.operate.intake.one_by_one import OneByOne
+from so8t.operate.senses.ears import ears_file
+from so8t.operate.senses.eyes import eyes_file
 from so8t.operate.senses.hearing import Hearing
 from so8t.operate.senses.sight import Sight
+from so8t.operate.senses.weights import pinned
 from so8t.operate.senses.worker import EarsProcess, EyesProcess
 
 NOT_SET = "not set up here (serve.senses)"
@@ -32,6 +35,18 @@ class Senses:
         self._eyes = EyesProcess(Path(config.eyes), config.threads) if config.eyes else None
         self._ears = EarsProcess(Path(config.ears), config.threads, config.minutes * 60) if config.ears else None
         self._line = OneByOne(config.seconds)
+
+    def check(self) -> None:
+        """Before anybody is answered: the weights are there and are the ones that are named.
+
+        Raises ConfigUnreadable, ConfigKeyUnknown, ConfigValueInvalid, SenseUnusable.
+        """
+        if self.config.eyes:
+            folder = Path(self.config.eyes)
+            file = eyes_file(folder)
+            pinned(folder, file.weights, file.sha256)
+        if self.config.ears:
+            ears_file(Path(self.config.ears))
 
     @property
     def sees(self) -> bool:

@@ -38,10 +38,8 @@ class EarsProcess:
     """The same for Ears. `seconds`: of the longest recording."""
 
     def __init__(self, folder: Path, threads: int = 1, seconds: float = 3600.0) -> None:
-        self._child, self._seconds = (
-            Child(_MODULE, ("ears", str(folder), str(threads)), seconds=ANSWER_SECONDS),
-            seconds,
-        )
+        self._child = Child(_MODULE, ("ears", str(folder), str(threads)), seconds=ANSWER_SECONDS)
+        self._seconds = seconds
 
     def hear(self, content: bytes) -> Hearing:
         cues, length, speaker = list[Cue](), 0.0, ""
