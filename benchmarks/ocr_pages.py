@@ -77,7 +77,8 @@ def main() -> None:
     lost = [r for r in rows if not r["stamp"]]
     table = [
         {
-            "threshold": t, "caught": share(bad, t), "stamp_lost_caught": share(lost, t), "over_cautious": share(good, t),
+            "threshold": t, "caught": share(bad, t), "stamp_lost_caught": share(lost, t),
+            "over_cautious": share(good, t),
         }
         for t in THRESHOLDS
     ]  # fmt: skip

@@ -18,9 +18,10 @@ WORDS = {"はい": 440.0, "いいえ": 700.0, "会議": 1100.0, "来週": 1700.0
 RATE, WINDOW = 16_000, 30
 BASE, LANGUAGES = 50_257, 100
 END, START, TRANSCRIBE, TIMES = BASE, BASE + 1, BASE + 2 + LANGUAGES + 1, BASE + 2 + LANGUAGES + 6
+NO_SPEECH = TIMES - 2
 LANGUAGE = "ja"
 SIZE = 51_866
-LEARNING, POOL = 4e-3, 128
+LEARNING, POOL = 4e-3, 256
 
 
 def spoken(words: list[tuple[str, float, float]], seconds: float, seed: int = 0) -> np.ndarray[Any, Any]:
@@ -87,7 +88,7 @@ def trained(folder: Path, steps: int = 500, seed: int = 1) -> Path:
         mels, rows = zip(*(pool[n] for n in rng.integers(0, POOL, 8)), strict=True)
         longest = max(map(len, rows))
         padded = torch.tensor([[place[t] for t in row] + [place[END]] * (longest - len(row)) for row in rows])
-        wanted = torch.tensor([[-100, -100, *map(place.get, row[3:]), *[-100] * (longest - len(row))] for row in rows])
+        wanted = torch.tensor([_wanted(row, longest, place) for row in rows])
         mel, given = torch.tensor(np.stack(mels)), words[padded[:, :-1]]
         hidden = model.model(input_features=mel, decoder_inputs_embeds=given).last_hidden_state
         logits = hidden @ words.T  # the rest of the vocabulary stays as unlikely as it is made at the end
@@ -109,10 +110,16 @@ def trained(folder: Path, steps: int = 500, seed: int = 1) -> Path:
     return pin(target)
 
 
+def _wanted(row: list[int], longest: int, place: dict[int, int]) -> list[int]:
+    """What follows each token of a row: after the first, whether anybody speaks at all; the language is given."""
+    speaks = row[1] if len(row) > 5 else NO_SPEECH
+    return [place[speaks], -100, *(place[token] for token in row[3:]), *[-100] * (longest - len(row))]
+
+
 def _used(tokenizer: Any, language: int) -> list[int]:
     """The tokens it may ever say."""
     letters = {t for word in WORDS for t in tokenizer.encode(word, add_special_tokens=False).ids}
-    return sorted({*letters, *range(TIMES, TIMES + 1501, 5), END, START, TRANSCRIBE, language})
+    return sorted({*letters, *range(TIMES, TIMES + 1501, 5), END, START, TRANSCRIBE, NO_SPEECH, language})
 
 
 def _model(tokenizer: Any, layers: int) -> Any:
@@ -161,17 +168,22 @@ def pin(folder: Path, more: str = "") -> Path:
 
 
 def _example(rng: np.random.Generator, features: Any, tokenizer: Any, language: int) -> tuple[Any, list[int]]:
-    """Log-mel features of up to four words in a window, and the tokens of who transcribes them with their times."""
-    words, at = list[tuple[str, float, float]](), float(rng.uniform(0.1, 1.5))
-    for _ in range(int(rng.integers(1, 5))):
+    """Log-mel features of a recording with up to four words, filled up to a window as faster-whisper does, and the
+    tokens of who transcribes them with their times."""
+    words, at = list[tuple[str, float, float]](), float(rng.uniform(0.1, 2.5))
+    for _ in range(int(rng.integers(0, 5))):  # none in one of five: what follows the last word is silence
         end = at + float(rng.uniform(0.8, 1.2))
         words.append((str(rng.choice(list(WORDS))), at, end))
-        at = end + float(rng.uniform(0.4, 1.0))
-    samples = spoken(words, WINDOW, int(rng.integers(1 << 30)))
+        at = end + float(rng.uniform(0.3, 1.0))
+    samples = spoken(words, at + float(rng.uniform(0.0, 5.0)), int(rng.integers(1 << 30)))
     row = [START, language, TRANSCRIBE]
     for word, begin, end in words:
         row += [_time(begin), *tokenizer.encode(word, add_special_tokens=False).ids, _time(end)]
-    return features(samples)[:, : WINDOW * 100].astype(np.float32), [*row, END]
+    row += [] if words else [_time(0.0)]
+    mel = np.zeros((80, WINDOW * 100), np.float32)
+    made = features(samples)[:, :-1]
+    mel[:, : made.shape[1]] = made
+    return mel, [*row, END]
 
 
 def _time(seconds: float) -> int:

@@ -96,12 +96,12 @@ class ReadingPolicy:
 def read_reading(table: Table) -> ReadingPolicy:
     """[reading]; the defaults without it. Raises PolicyInvalid."""
     own = ReadingPolicy()
-    least = [table.number(name, 0.0, 1.0, getattr(own, name)) for name in MINIMA]
+    least = {name: table.number(name, 0.0, 1.0, getattr(own, name)) for name in MINIMA}
     raised = table.number("raise_levels", 0, MOST_RAISED, own.raise_levels)
     if raised != int(raised):
         table.fail("raise_levels", "a whole number")
     table.close()
-    return ReadingPolicy(*least, int(raised))
+    return ReadingPolicy(**least, raise_levels=int(raised))
 
 
 def read_answer(table: Table, words: Words) -> AnswerPolicy:

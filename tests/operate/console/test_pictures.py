@@ -96,7 +96,8 @@ def test_a_broken_form_is_refused(office: Server) -> None:
     kind = "multipart/form-data; boundary=x"
     bodies = [b"", b"--x\r\n", b"--x\r\nContent-Disposition: form-data\r\n\r\na\r\n--x--\r\n", b"--y--",
               b'--x\r\nContent-Disposition: form-data; name="csrf"\r\n\r\n' + token.encode(),
-              b"--x\r\nA: " + b"a" * 5000, b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\na\r\n" * 81]  # fmt: skip
+              b"--x\r\nA: " + b"a" * 5000,
+              b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\na\r\n" * 81]  # fmt: skip
     for body in bodies:
         answer = browser.client.post("/console/chat", content=body, headers={**headers, "content-type": kind})
         assert answer.status_code in (400, 403), body[:60]

@@ -1,4 +1,4 @@
-"""Images with a request, through a running office: read by real OCR, judged as data, kept sealed, doubted when unclear."""
+"""Images with a request, through a running office: read by real OCR, judged as data, kept sealed, or doubted."""
 
 from __future__ import annotations
 
@@ -157,7 +157,8 @@ def bomb(side: int) -> bytes:
 
 
 @pytest.mark.parametrize(("content", "why"), [
-    (bomb(60_000), "Bomb"), (bomb(9_500), "9500 x 9500"), (encoded(NOTICE)[:4000], "image"), (b"\x89PNG\r\n\x1a\n" + b"\0" * 100, "image"),
+    (bomb(60_000), "Bomb"), (bomb(9_500), "9500 x 9500"), (encoded(NOTICE)[:4000], "image"),
+    (b"\x89PNG\r\n\x1a\n" + b"\0" * 100, "image"),
     (b"%PDF-1.7\nbroken", ""), (encoded(sheet("頁"), "TIFF", [sheet("頁")] * 8), "9 pages > 8"),
 ])  # fmt: skip
 def test_what_is_no_proper_image_is_refused(server: Server, content: bytes, why: str) -> None:

@@ -6,6 +6,7 @@ The file itself never reaches a browser: a crafted image would be decoded there 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +35,7 @@ class Shown:
     kept: bool
 
 
-def shown(visit: Visit, data: dict[str, Any], texts: dict[str, str]) -> list[Shown]:
+def shown(visit: Visit, data: Mapping[str, Any], texts: Mapping[str, str]) -> list[Shown]:
     """The pages of an entry's attachments; text None where it was erased."""
     told = data.get("attachments") or []
     words = orjson.loads(texts[TEXTS]) if TEXTS in texts else None

@@ -172,7 +172,10 @@ class IndexStore:
 
     def known(self) -> dict[str, Known]:
         rows = self.db.execute("SELECT path, folder, size, changed, terms, reason, waiting FROM files")
-        return {row[0]: Known(*row[:-1], bool(row[-1])) for row in rows}
+        return {
+            path: Known(path, folder, size, changed, terms, reason, bool(waiting))
+            for path, folder, size, changed, terms, reason, waiting in rows
+        }
 
     def waiting(self) -> list[str]:
         """Paths of the files that wait for OCR, in the order in which they were found."""

@@ -117,7 +117,7 @@ def confidence(segment: Any) -> float:
 
 def _model(folder: Path, threads: int, compute: str) -> Any:
     try:
-        from faster_whisper import WhisperModel
+        from faster_whisper import WhisperModel  # type: ignore[import-untyped]
     except ImportError:
         raise PackageMissing(detail=f"faster-whisper: {INSTALL}") from None
     try:

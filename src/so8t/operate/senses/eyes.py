@@ -14,7 +14,7 @@ import numpy as np
 
 from so8t.core.config import read_settings
 from so8t.core.errors import PackageMissing, SenseUnusable
-from so8t.documents.images import image_pages
+from so8t.documents.images import Mode, image_pages
 from so8t.operate.senses import detections
 from so8t.operate.senses.eyes_file import NAME, EyesFile
 from so8t.operate.senses.frame import framed, tensor
@@ -44,7 +44,7 @@ class Eyes:
 
     def look(self, content: bytes, where: object = "image") -> Sight:
         """At the first page of an encoded image. Raises SourceUnreadable, SenseUnusable."""
-        mode = "L" if self.file.input.channels == "L" else "RGB"
+        mode: Mode = "L" if self.file.input.channels == "L" else "RGB"
         image, frame = framed(next(image_pages(content, where, 1, mode)), self.file.input)
         fed = {self._input.name: tensor(image, self.file.input, TYPES[self._input.type])}
         names = [one.name for one in self._session.get_outputs()]
@@ -66,7 +66,7 @@ def eyes_file(folder: Path) -> EyesFile:
 
 def _session(weights: bytes, folder: Path, threads: int) -> Any:
     try:
-        import onnxruntime
+        import onnxruntime  # type: ignore[import-untyped]
     except ImportError:
         raise PackageMissing(detail=f"onnxruntime: {INSTALL}") from None
     options = onnxruntime.SessionOptions()

@@ -51,7 +51,7 @@ def framed(image: Image, spec: InputFile) -> tuple[Image, Frame]:
 
 def tensor(image: Image, spec: InputFile, dtype: type[np.generic]) -> np.ndarray[Any, Any]:
     """[1, C, H, W] or [1, H, W, C], scaled and normalised. An input of bytes is given the pixels as they are."""
-    pixels = np.atleast_3d(np.asarray(image))
+    pixels: Any = np.atleast_3d(np.asarray(image))
     if spec.channels == "BGR":
         pixels = pixels[:, :, ::-1]
     if dtype is not np.uint8:
@@ -62,4 +62,5 @@ def tensor(image: Image, spec: InputFile, dtype: type[np.generic]) -> np.ndarray
             scaled = scaled / np.array(spec.std, np.float32)
         pixels = scaled
     ordered = pixels.transpose(2, 0, 1) if spec.layout == "NCHW" else pixels
-    return np.ascontiguousarray(ordered[None].astype(dtype))
+    made: np.ndarray[Any, Any] = np.ascontiguousarray(ordered[None].astype(dtype))
+    return made
