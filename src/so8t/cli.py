@@ -78,6 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     _office_verbs(verbs)
     _service_verb(verbs)
     _monitor_verb(verbs)
+    _senses_verbs(verbs)
     _measuring_verbs(verbs)
     _look_verbs(verbs)
     return parser
@@ -499,6 +500,33 @@ def _look_verbs(verbs: Any) -> None:
     policy.add_argument("files", nargs="*", help="事例(test, measure)か方針(check, diff) / cases or policies")
     policy.add_argument("--policy", default="demo", help="方針の名前かパス / name or path")
     policy.add_argument("--domain", default="", help="この分野の依頼だけ(measure) / requests of one domain")
+
+
+def _senses_verbs(verbs: Any) -> None:
+    see = _verb(
+        verbs,
+        "see",
+        "画像とスキャンした PDF を読む(OCR か、持ち込みの検出器で)",
+        "read images and scanned PDFs, by OCR or by a detector you bring",
+        "so8t.commands.senses:see",
+        "see scan.pdf photo.png --json",
+    )
+    see.epilog = f"{see.epilog}\n  so8t see line-3.png --model models/eyes"
+    see.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="画像か PDF / images or PDFs")
+    hear = _verb(
+        verbs,
+        "hear",
+        "録音を文字にする(持ち込みの Whisper で、WebVTT)",
+        "a recording to WebVTT, by a Whisper you bring",
+        "so8t.commands.senses:hear",
+        "hear meeting.m4a --model models/ears --out meeting.vtt",
+    )
+    hear.add_argument("recording", type=Path, metavar="FILE", help="録音 / recording")
+    hear.add_argument("--out", type=Path, metavar="FILE.vtt", help="書き先(止めても続きから) / where to; resumes")
+    hear.add_argument("--hours", type=float, default=8.0, metavar="H", help="録音の長さの上限 / longest recording")
+    for parser, name in ((see, "eyes.toml"), (hear, "ears.toml")):
+        parser.add_argument("--model", type=Path, metavar="FOLDER", help=f"重みと {name} の置き場 / with {name}")
+        parser.add_argument("--threads", type=int, default=0, metavar="N", help="使う CPU(既定は全部) / 0 = all")
 
 
 def _review_verb(verbs: Any) -> None:

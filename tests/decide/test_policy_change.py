@@ -79,6 +79,12 @@ RESTRICTED = replaced("[[review.four_eyes]]", TARGETS + "[[review.four_eyes]]")
         ),
         (replaced("deadline_hours = 24", "deadline_hours = 8"), "deadline_hours: 24.0 -> 8.0"),
         (
+            replaced("[review]\n", "[reading]\nminimum_confidence = 0.97\n[review]\n"),
+            "reading.minimum_confidence: 0.95",
+        ),
+        (replaced("[review]\n", "[reading]\nminimum_speech = 0.7\n[review]\n"), "reading.minimum_speech"),
+        (replaced("[review]\n", "[reading]\nraise_levels = 2\n[review]\n"), "reading.raise_levels: 1 -> 2"),
+        (
             replaced("[[review.four_eyes]]", '[[review.four_eyes]]\ndomains = ["finance"]\n[[review.four_eyes]]'),
             "four_eyes",
         ),
@@ -110,6 +116,9 @@ def test_only_stricter(text: str, says: str) -> None:
         (replaced("専門家の判断を代わりに下さない", "なんでも答える"), "domains.general"),
         (replaced('escalation_target = "広報責任者"', 'escalation_target = "上長"'), "publish"),
         (replaced("deadline_hours = 24", "deadline_hours = 48"), "deadline_hours"),
+        (replaced("[review]\n", "[reading]\nminimum_confidence = 0.8\n[review]\n"), "reading.minimum_confidence"),
+        (replaced("[review]\n", "[reading]\nminimum_detection = 0.1\n[review]\n"), "reading.minimum_detection"),
+        (replaced("[review]\n", "[reading]\nraise_levels = 0\n[review]\n"), "reading.raise_levels"),
         (replaced('[[review.four_eyes]]\nlevels = ["極秘"]\n', ""), "review.four_eyes: -"),
         (replaced("[[review.four_eyes]]", TARGETS + "[[review.four_eyes]]"), "review.targets"),
     ],

@@ -23,7 +23,7 @@ from so8t.build.data.multimodal.pages import DOMAINS, group
 from so8t.build.data.multimodal.render import render
 from so8t.core.errors import PackageMissing, SourceMissing, SourceUnreadable
 from so8t.core.types import Levels
-from so8t.documents import ocr
+from so8t.documents import images, ocr
 from so8t.documents.ocr import Line, Ocr, from_table, in_order, load_image, orientation, reads_vertical
 
 
@@ -201,7 +201,7 @@ def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("1", (400, 300)).save(path)
     load_image(path)
     for limit, value, word in (("SIDE", 399, "side"), ("PIXELS", 100_000, "pixels"), ("BYTES", 10, "bytes")):
-        monkeypatch.setattr(ocr, f"MAXIMUM_{limit}", value)
+        monkeypatch.setattr(images, f"MAXIMUM_{limit}", value)
         with pytest.raises(SourceUnreadable, match=word):
             load_image(path)
 

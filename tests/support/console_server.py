@@ -48,6 +48,7 @@ from so8t.operate.eventlog.sinks import sinks_of
 from so8t.operate.gateway import Gateway
 from so8t.operate.identity.authenticator import Authenticator
 from so8t.operate.identity.identity import Role
+from so8t.operate.intake.intake import intake_of
 from so8t.operate.policy_watch import PolicyWatch
 from so8t.operate.review.notify import Notifier
 from so8t.operate.review.queue import ReviewQueue
@@ -145,17 +146,18 @@ async def office(
         reader = LedgerReader(path, text_key(settings.ledger))
         reviews = ReviewQueue(gateway, reader, clock, learn=precedents.add)
         notifier = Notifier(settings.notify, "http://127.0.0.1/review")
-        events = EventLog(sinks_of(settings.ledger), clock)
+        events, intake = EventLog(sinks_of(settings.ledger), clock), intake_of(settings.intake)
         gateway.observers += [notifier.observe, events.observe]
         search = search_of(gateway, settings.search)
         try:
             yield Running(
                 settings, found, "Q8_0", 4096, pool, gateway, watch, reader, reviews, notifier, events, authenticator,
-                unproven, search=search,
+                unproven, search=search, intake=intake,
             )  # fmt: skip
         finally:
-            if search is not None:
-                search.close()
+            for one in (search, intake):
+                if one is not None:
+                    one.close()
             await gateway.settled()
             events.close()
             authenticator.close()

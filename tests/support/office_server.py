@@ -20,7 +20,7 @@ from so8t.core.ledger import Ledger
 from so8t.core.ledger_read import LedgerReader
 from so8t.core.packaged import policy_text
 from so8t.core.sealing import TextKey
-from so8t.core.serve_config import IdentityConfig, MailConfig, SearchConfig
+from so8t.core.serve_config import IdentityConfig, IntakeConfig, MailConfig, SearchConfig
 from so8t.core.types import DECISIONS
 from so8t.decide.calibrate import Calibration
 from so8t.decide.domain import BUCKETS, DomainModel
@@ -33,6 +33,7 @@ from so8t.operate.answering import Answering
 from so8t.operate.gateway import Gateway
 from so8t.operate.identity.authenticator import Authenticator
 from so8t.operate.identity.identity import Role
+from so8t.operate.intake.intake import intake_of
 from so8t.operate.mcp.http import routes as mcp_routes
 from so8t.operate.review.queue import ReviewQueue
 from so8t.operate.search.service import search_of
@@ -101,7 +102,7 @@ def build(
     config = IdentityConfig(users=str(folder / "users.db"), requests_per_minute=100_000)
     authenticator = Authenticator(config, lambda: gateway.judge.policy.levels, record, secure=False)
     details = {"size": 1, "digest": "d", "details": {"family": "so8t", "parameter_size": "", "quantization_level": ""}}
-    office = Office(gateway, authenticator, "so8t", 1_700_000_000, 512, details)
+    office = Office(gateway, authenticator, "so8t", 1_700_000_000, 512, details, intake_of(IntakeConfig()))
     metrics = Metrics()
     gateway.observers.append(metrics.observe)
     reviews = ReviewQueue(gateway, LedgerReader(folder / "ledger.db", texts), learn=judge.precedents.add)
@@ -151,6 +152,8 @@ def running(folder: Path, backend: FakeBackend, folders: SearchConfig = NO_FOLDE
         served.should_exit = True
         await task
         await gateway.settled()
+        if office.intake is not None:
+            office.intake.close()
         authenticator.close()
         ledger.close()
 

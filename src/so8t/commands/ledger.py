@@ -19,6 +19,7 @@ from so8t.core.ledger_read import LedgerReader, export
 from so8t.core.ledger_report import Report
 from so8t.core.ledger_verify import verify
 from so8t.operate.eventlog.compare import with_events
+from so8t.operate.intake.kept import Kept
 
 WORDS = {
     "intact": ("改変なし", "intact"),
@@ -60,6 +61,10 @@ def _erase(options: argparse.Namespace) -> int:
     text_key = sealing.load(options.text_key)
     with Ledger(options.path, signing.load_or_create(options.signing_key), text_key) as book:
         noted = book.erase(options.seq, options.reason, actor="command line").result()
+    with LedgerReader(options.path) as reader:
+        entry = reader.entry(options.seq)
+    if entry is not None:  # their keys are destroyed already
+        Kept.beside(options.path).remove(entry.data)
     print(json.dumps({"erased": options.seq, "noted": noted.seq, "head": noted.head}))
     return 0
 

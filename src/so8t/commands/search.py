@@ -14,8 +14,10 @@ from so8t.core.ledger_lock import lock
 from so8t.core.progress import Progress
 from so8t.core.serve_config import SearchConfig
 from so8t.decide.policy import Policy
-from so8t.operate.search.folders import folders_of
-from so8t.operate.search.indexing import Report, update
+from so8t.documents.ocr import Ocr
+from so8t.documents.scans import HerePages
+from so8t.operate.search.folders import folders_of, reads_images
+from so8t.operate.search.indexing import Report, read_waiting, update
 from so8t.operate.search.searching import Hit, Result
 from so8t.operate.search.searching import search as find
 from so8t.operate.search.store import IndexStore
@@ -40,7 +42,7 @@ def search(options: argparse.Namespace) -> int:
     store = IndexStore(Path(config.index), policy.levels.names)
     try:
         clearance = options.clearance or policy.levels.names[0]
-        found = find(store, " ".join(options.query), clearance, options.folder or None, options.limit)
+        found = find(store, " ".join(options.query), clearance, options.folder or None, options.limit, policy.reading)
     finally:
         store.close()
     print(json.dumps(found.to_json(), ensure_ascii=False) if options.json else _shown(found, options.lang))
@@ -57,7 +59,14 @@ def _updated(config: SearchConfig, policy: Policy, lang: str) -> Report:
     try:
         store = IndexStore(path, policy.levels.names, write=True)
         try:
-            return update(store, folders, policy, Progress(lang=lang))
+            report = update(store, folders, policy, Progress(lang=lang))
+            if reads_images(config) and store.waiting():
+                ocr = HerePages(Ocr(os.cpu_count() or 1))
+                later = read_waiting(store, folders, policy, Progress(lang=lang), ocr)
+                report.unread |= later.unread
+                report.seconds += later.seconds
+                report.waiting = later.waiting
+            return report
         finally:
             store.close()
     finally:
@@ -88,7 +97,8 @@ def _shown(found: Result, lang: str) -> str:
 
 def _one(number: int, hit: Hit) -> str:
     passage = " ".join(_marked(hit).split())
-    return f"\n{number}. [{hit.level}] {hit.place}\n   {passage}\n   {hit.path}"
+    read = "" if hit.confidence is None else f" (OCR {hit.confidence:.2f}{' ?' if hit.doubtful else ''})"
+    return f"\n{number}. [{hit.level}] {hit.place}{read}\n   {passage}\n   {hit.path}"
 
 
 def _marked(hit: Hit) -> str:

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from so8t.core.errors import ConfigKeyUnknown, ConfigUnreadable, ConfigValueInvalid, ProfileUnknown
 from so8t.core.serve_config import ServeConfig
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +359,16 @@ def load_config(profile: str = "", path: Path | None = None) -> Config:
     _build(Config, {"profile": name, **overlay}, str(path or ""), source)  # errors name the user's own file
     config: Config = _build(Config, _merge({"profile": name, **base}, overlay), f"{name}.toml", text)
     return config
+
+
+def read_settings(cls: type[T], path: Path) -> T:
+    """A small file of settings of its own, as strict as so8t.toml: frozen dataclasses, an unknown key is an error.
+
+    Raises ConfigUnreadable, ConfigKeyUnknown, ConfigValueInvalid.
+    """
+    source = _read(path)
+    made: T = _build(cls, _parse(source, str(path)), str(path), source)
+    return made
 
 
 def _read(path: Path) -> str:

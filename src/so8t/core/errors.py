@@ -7,7 +7,7 @@ So8tError
                              BackupBroken BackupKeyWrong IndexBroken
 |- RunError              4   ConfigChanged RunBusy StageMissing StageBroken NotComparable
 |- ResourceError         5   DiskFull MemoryShort DeviceLost BackupUnwritable
-|- ModelError            6   TargetMissing BaseUnusable TrainingDiverged CheckpointBroken
+|- ModelError            6   TargetMissing BaseUnusable TrainingDiverged CheckpointBroken SenseUnusable
 |- ProofError            7   BurnInFailed GgufInvalid ParityFailed TemplateUnusable
 |- BundleError           8   BundleBroken SignatureInvalid BundleUnproven
 |- LedgerError           9   LedgerBroken LedgerUnavailable TextKeyWrong
@@ -282,6 +282,15 @@ class CheckpointBroken(ModelError):
     code = "M04"
     ja, en = "チェックポイントが壊れています", "broken checkpoint"
     next_ja, next_en = "一つ前のものから再開されます", "the one before it will be used"
+
+
+class SenseUnusable(ModelError):
+    """A detector or recogniser the user brought: its weights, or the file beside them that says how to use them."""
+
+    code = "M20"
+    ja, en = "目・耳のモデルを使えません", "the model of the eyes or ears cannot be used"
+    next_ja = "重みと、その隣の eyes.toml・ears.toml を確かめてください(docs/senses.md)"
+    next_en = "check the weights and the eyes.toml or ears.toml beside them (docs/senses.md)"
 
 
 class ProofError(So8tError):

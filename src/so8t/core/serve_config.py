@@ -131,11 +131,42 @@ class SearchFolder:
 @dataclass(frozen=True, slots=True)
 class SearchConfig:
     """Document search (issue 8.1). No folders = off. rescan_minutes: beside the system's own notices of changes, which
-    do not come from other machines' disks."""
+    do not come from other machines' disks. ocr: images and scanned pages are read where OCR is installed."""
 
     index: str = "runs/serve/search.db"
     rescan_minutes: float = 15.0
     folders: tuple[SearchFolder, ...] = ()
+    ocr: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeConfig:
+    """Images and PDFs that come with a request (SPEC M10), read by OCR where it is installed.
+
+    files, pages: of one request, earlier turns included. megabytes: of the whole request as it is sent. seconds: for
+    reading it, waiting for others included.
+    """
+
+    images: bool = True
+    files: int = 8
+    pages: int = 8
+    megabytes: int = 16
+    seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class SensesConfig:
+    """Detector and recogniser that the user brings (docs/senses.md): folders with eyes.toml and ears.toml, "" = none.
+
+    megabytes: of one image or recording as it is sent; minutes: of a recording; seconds: for one of them.
+    """
+
+    eyes: str = ""
+    ears: str = ""
+    threads: int = 1
+    megabytes: int = 64
+    minutes: float = 30.0
+    seconds: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,3 +235,5 @@ class ServeConfig:
     search: SearchConfig = field(default_factory=SearchConfig)
     mail: MailConfig = field(default_factory=MailConfig)
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
+    intake: IntakeConfig = field(default_factory=IntakeConfig)
+    senses: SensesConfig = field(default_factory=SensesConfig)

@@ -163,10 +163,39 @@ class Floor:
 
 
 @dataclass(frozen=True, slots=True)
+class PageText:
+    """What a machine read, saw or heard on one page, image or recording. confidence 0..1; page from 1."""
+
+    page: int
+    text: str
+    confidence: float
+    engine: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that came with a request. What was read of it is part of the query: judged like any pasted document.
+
+    `content` b"" = it is not kept (an earlier turn's, which was kept then). name: as the asker called it.
+    """
+
+    media_type: str
+    pages: tuple[PageText, ...]
+    name: str = ""
+    content: bytes = field(default=b"", repr=False)
+
+    @property
+    def confidence(self) -> float:
+        """Of its least certain page; 0 for one of which nothing was read."""
+        return min((page.confidence for page in self.pages), default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """What an employee asks, with who asks and what is touched; `history` is what was said before, oldest first.
 
     documents: what an answer is to be taken from. They are not judged; `classification` covers their levels.
+    attachments: images and recordings whose text stands in the query or in the history.
     floors: what is known beside the words. task: what is to be made ("minutes", "mail"), "" = an answer; order: what it
     needs to know for that, as JSON.
     """
@@ -179,6 +208,7 @@ class Request:
     user: str = "anonymous"
     history: tuple[Turn, ...] = ()
     documents: tuple[Excerpt, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
     floors: tuple[Floor, ...] = ()
     task: str = ""
     order: str = ""

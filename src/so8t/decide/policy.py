@@ -14,7 +14,15 @@ from typing import Any, Literal
 from so8t.core.errors import PolicyInvalid
 from so8t.core.types import DECISIONS, Decision, Domain, Levels
 from so8t.decide.patterns import Pattern, any_of, fold
-from so8t.decide.policy_sections import AnswerPolicy, ReviewPolicy, read_answer, read_end, read_review
+from so8t.decide.policy_sections import (
+    AnswerPolicy,
+    ReadingPolicy,
+    ReviewPolicy,
+    read_answer,
+    read_end,
+    read_reading,
+    read_review,
+)
 from so8t.decide.policy_words import Words, compiled, read_words
 from so8t.decide.rule_index import RuleIndex
 from so8t.decide.strict_toml import Table, read_toml
@@ -24,6 +32,8 @@ MAXIMUM_LINE = 20_000
 MAXIMUM_RULES = 2000
 CLEARANCE_RULE = "clearance"
 UNREADABLE_RULE = "unreadable"
+READING_RULE = "uncertain-reading"
+BUILT_IN = (CLEARANCE_RULE, UNREADABLE_RULE, READING_RULE)
 THRESHOLDS = (
     "allow_f1", "escalate_f1", "deny_f1", "macro_f1", "refuse_recall", "false_allow", "danger_allowed", "over_refusal",
     "over_escalation", "ece",
@@ -116,6 +126,7 @@ class Policy:
     words: Words
     answer: AnswerPolicy
     review: ReviewPolicy
+    reading: ReadingPolicy
     complete: bool
     digest: str
     _index: RuleIndex = field(repr=False, compare=False)
@@ -145,7 +156,7 @@ class Policy:
         }
 
     def rule(self, id: str) -> Rule | None:
-        """The rule of that id; None for the built-in ones (clearance, unreadable)."""
+        """The rule of that id; None for the built-in ones (clearance, unreadable, uncertain-reading)."""
         return next((rule for rule in self.rules if rule.id == id), None)
 
     def markers_in(self, text: str) -> list[Marker]:
@@ -172,7 +183,7 @@ def parse_policy(text: str, where: str) -> Policy:
     domains = _domains(root.table("domains"))
     targets = {d.escalation_target for d in domains.values()}
     targets.update(rule.escalation_target for rule in rules if rule.escalation_target is not None)
-    ids = {CLEARANCE_RULE, UNREADABLE_RULE, *(rule.id for rule in rules)}
+    ids = {*BUILT_IN, *(rule.id for rule in rules)}
     markers = tuple(_marker(t, levels, words) for t in root.tables("markers"))
     policy = Policy(
         id=root.text("id"),
@@ -191,6 +202,7 @@ def parse_policy(text: str, where: str) -> Policy:
         words=words,
         answer=read_answer(root.table("answer", optional=True), words),
         review=read_review(root.table("review", optional=True), levels, ids, targets),
+        reading=read_reading(root.table("reading", optional=True)),
         complete=read_end(root, len(rules)),
         digest=hashlib.sha256(encoded).hexdigest(),
         _index=RuleIndex([rule.all for rule in rules]),
@@ -296,7 +308,7 @@ def _rules(root: Table, words: Words) -> tuple[Rule, ...]:
     tables = root.tables("rules")
     if len(tables) > MAXIMUM_RULES:
         root.fail("rules", f"{len(tables)} > {MAXIMUM_RULES} rules")
-    seen = {CLEARANCE_RULE, UNREADABLE_RULE}
+    seen = set(BUILT_IN)
     rules = []
     for table in tables:
         rule = _rule(table, words)

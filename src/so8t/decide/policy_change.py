@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from so8t.core.types import DECISIONS, Decision
 from so8t.decide.policy import DomainPolicy, Marker, Policy, Rule
-from so8t.decide.policy_sections import SETTLES, FourEyes, ReviewPolicy
+from so8t.decide.policy_sections import MINIMA, SETTLES, FourEyes, ReviewPolicy
 
 Kind = Literal["same", "tighter", "other"]
 
@@ -42,7 +42,10 @@ def change(old: Policy, new: Policy) -> PolicyChange:
     """Compare what the files say, not their bytes; a difference in layout or comments alone is `tighter` and empty."""
     if old.digest == new.digest:
         return PolicyChange("same", ())
-    found = (*_head(old, new), *_words(old, new), *_rules(old, new), *_answer(old, new), *_review(old, new))
+    found = (
+        *_head(old, new), *_words(old, new), *_rules(old, new), *_answer(old, new), *_review(old, new),
+        *_reading(old, new),
+    )  # fmt: skip
     return PolicyChange("tighter" if all(d.harmless for d in found) else "other", found)
 
 
@@ -120,6 +123,13 @@ def _review(old: Policy, new: Policy) -> Iterable[Difference]:
     yield from _entries("review.targets", old.review.targets, new.review.targets, sorted)
     before, after = set(map(_eyes_form, old.review.four_eyes)), set(map(_eyes_form, new.review.four_eyes))
     yield from _set("review.four_eyes", before, after)
+
+
+def _reading(old: Policy, new: Policy) -> Iterable[Difference]:
+    """A floor that binds earlier, and a document that is taken to be more secret."""
+    for name in (*MINIMA, "raise_levels"):
+        before, after = getattr(old.reading, name), getattr(new.reading, name)
+        yield from _value(f"reading.{name}", before, after, harmless=after > before)
 
 
 def _value(name: str, old: Any, new: Any, *, harmless: bool = False) -> Iterable[Difference]:

@@ -15,6 +15,10 @@ DEADLINE_HOURS = 24.0
 LONGEST_DEADLINE = 24.0 * 366
 SHORTEST_CANARY, LONGEST_CANARY = 8, 200
 MAXIMUM_ENTRIES = 500
+MINIMUM_READING = 0.95  # of OCR, where a policy says nothing: docs/results/ocr.md
+MINIMA = ("minimum_confidence", "minimum_detection", "minimum_speech")
+DETECTORS, RECOGNISER = ("detector", "anomaly"), "whisper"  # how the engines of operate/senses are called
+MOST_RAISED = 100
 SETTLES = ("nobody", "asker", "everyone")
 _REVIEWER = re.compile(r"@?[^\s@\x00-\x1f\x7f]{1,100}")
 
@@ -68,6 +72,36 @@ class ReviewPolicy:
             or not eyes.rules.isdisjoint(rules)
             for eyes in self.four_eyes
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingPolicy:
+    """What the confidence of OCR, detectors and recognisers is worth; each has a scale of its own.
+
+    Below its minimum a request goes to a person, whatever the judges say, and a document read by OCR is taken to be
+    `raise_levels` more secret than what could be read of it says.
+    """
+
+    minimum_confidence: float = MINIMUM_READING
+    minimum_detection: float = 0.6
+    minimum_speech: float = 0.6
+    raise_levels: int = 1
+
+    def doubts(self, confidence: float, engine: str = "") -> bool:
+        """Whether what this engine is so sure of is too little. Whoever is not known is held to OCR's measure."""
+        least = self.minimum_detection if engine in DETECTORS else self.minimum_confidence
+        return not confidence >= (self.minimum_speech if engine == RECOGNISER else least)  # NaN is doubtful
+
+
+def read_reading(table: Table) -> ReadingPolicy:
+    """[reading]; the defaults without it. Raises PolicyInvalid."""
+    own = ReadingPolicy()
+    least = {name: table.number(name, 0.0, 1.0, getattr(own, name)) for name in MINIMA}
+    raised = table.number("raise_levels", 0, MOST_RAISED, own.raise_levels)
+    if raised != int(raised):
+        table.fail("raise_levels", "a whole number")
+    table.close()
+    return ReadingPolicy(**least, raise_levels=int(raised))
 
 
 def read_answer(table: Table, words: Words) -> AnswerPolicy:

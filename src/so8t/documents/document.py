@@ -12,6 +12,7 @@ class Document:
     """A text and where it came from: `place` is the file's name with line, page or entry: notes.docx or a.jsonl:12.
 
     source, license and domain are what the file itself says of them, else empty: whoever reads it knows better.
+    confidence: of OCR, 0..1; None for what lay there as text. page: from 1, of a page read by OCR.
     """
 
     text: str
@@ -20,6 +21,8 @@ class Document:
     source: str = ""
     license: str = ""
     domain: Domain | None = None
+    confidence: float | None = None
+    page: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

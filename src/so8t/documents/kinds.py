@@ -21,6 +21,7 @@ class Kind(StrEnum):
     PDF = "PDF"
     MAIL = "mail"
     HTML = "HTML"
+    IMAGE = "image"
 
 
 class Packing(StrEnum):
@@ -40,9 +41,11 @@ KINDS = {
     ".docx": Kind.WORD, ".xlsx": Kind.SHEET, ".pptx": Kind.SLIDES, ".pdf": Kind.PDF,
     ".eml": Kind.MAIL, ".html": Kind.HTML, ".htm": Kind.HTML, ".xhtml": Kind.HTML,
 }  # fmt: skip
+# Read only by who has asked for OCR: a folder of texts is full of pictures that are none.
+IMAGES = dict.fromkeys((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"), Kind.IMAGE)
 PACKINGS = {".gz": Packing.GZIP, ".bz2": Packing.BZIP2, ".xz": Packing.XZ, ".zst": Packing.ZSTANDARD}
 # These have their own compression, or need to be read from any position.
-NEVER_PACKED = {Kind.PARQUET, Kind.WORD, Kind.SHEET, Kind.SLIDES, Kind.PDF}
+NEVER_PACKED = {Kind.PARQUET, Kind.WORD, Kind.SHEET, Kind.SLIDES, Kind.PDF, Kind.IMAGE}
 WIKI_EXTRACTOR = re.compile(r"wiki_\d+")  # its files have no suffix: AA/wiki_00
 LOCK_FILE = "~$"  # what Office leaves beside an open document: its name, but not its content
 
@@ -59,15 +62,15 @@ _EXPECTED = {Kind.PARQUET: _PARQUET, Kind.WORD: _ZIP, Kind.SHEET: _ZIP, Kind.SLI
 HEAD_BYTES = 1024  # a PDF's mark may stand anywhere in these
 
 
-def kind_of(name: str) -> tuple[Kind, Packing] | None:
-    """Kind and packing by a file's name, upper or lower case; None for what cannot be read."""
+def kind_of(name: str, *, images: bool = False) -> tuple[Kind, Packing] | None:
+    """Kind and packing by a file's name, upper or lower case; None for what cannot be read. `images`: by OCR too."""
     stem, dot, suffix = name.lower().rpartition(".")
     packing = PACKINGS.get(dot + suffix, Packing.NONE)
     if packing:
         name, (stem, dot, suffix) = stem, stem.rpartition(".")
     if WIKI_EXTRACTOR.fullmatch(name.lower()):
         return Kind.EXTRACT, packing
-    kind = KINDS.get(dot + suffix)
+    kind = KINDS.get(dot + suffix) or (IMAGES.get(dot + suffix) if images else None)
     if kind is None or not stem or name.startswith(LOCK_FILE) or (packing and kind in NEVER_PACKED):
         return None
     return kind, packing

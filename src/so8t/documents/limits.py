@@ -23,6 +23,7 @@ class Limits:
     sheets: int = 200
     cells: int = 2_000_000  # of a workbook, empty ones that lie between included
     attachments: int = 100  # of a mail
+    scanned_pages: int = 500  # of a file, read by OCR
 
 
 DEFAULT = Limits()

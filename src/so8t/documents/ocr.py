@@ -2,7 +2,7 @@
 
 Nothing is downloaded: the weights lie in the rapidocr package and are named one by one. tesseract is a system program,
 called with a list of arguments; where it or its language data is missing, vertical pages cannot be read. Neither engine
-opens a file of the user's: an image is checked and decoded here, and they are given its pixels.
+opens a file of the user's: an image is checked and decoded first (images.py), and they are given its pixels.
 """
 
 from __future__ import annotations
@@ -12,28 +12,23 @@ import os
 import shutil
 import subprocess
 import tempfile
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from so8t.core.errors import PackageMissing, SourceMissing, SourceUnreadable
+from so8t.core.errors import PackageMissing, SourceUnreadable
+from so8t.documents.images import INSTALL, load_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MAXIMUM_BYTES = 64 << 20
-MAXIMUM_PIXELS = 80_000_000  # a double page at 600 dpi
-MAXIMUM_SIDE = 30_000
 MAXIMUM_CHARACTERS = 100_000
 MAXIMUM_OUTPUT = 16 << 20  # bytes of tesseract's table
 SECONDS = 120
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")  # what scanners write; Pillow's other readers stay closed
 VERTICAL_MODEL = "jpn_vert"
 TALL = 1.5  # a line this much higher than wide is a column
-_INSTALL = 'pip install "so8t[ocr]"'
 _MODELS = {
     "Det.model_path": "PP-OCRv6_det_small.onnx",
     "Rec.model_path": "PP-OCRv6_rec_small.onnx",
@@ -88,13 +83,16 @@ class Ocr:
 
     def read(self, image: Path) -> Reading:
         """Raises SourceUnreadable for what is no image or too large, PackageMissing without the engine it needs."""
-        grey = load_image(image)
-        lines = self._lines(grey, image)
+        return self.read_grey(load_image(image), image)
+
+    def read_grey(self, grey: Image, where: object) -> Reading:
+        """The same of an image in memory; `where` names it in errors."""
+        lines = self._lines(grey, where)
         if orientation(lines) == "vertical":
-            return self._columns(grey, image)
+            return self._columns(grey, where)
         return Reading(in_order(lines)[:MAXIMUM_CHARACTERS], _mean([(n.score, len(n.text)) for n in lines]), "rapidocr")
 
-    def _lines(self, grey: Image, where: Path) -> list[Line]:
+    def _lines(self, grey: Image, where: object) -> list[Line]:
         import numpy as np
 
         if self._engine is None:
@@ -108,7 +106,7 @@ class Ocr:
             return []
         return [Line(*line) for line in zip(found.boxes.tolist(), found.txts, found.scores, strict=True)]
 
-    def _columns(self, grey: Image, where: Path) -> Reading:
+    def _columns(self, grey: Image, where: object) -> Reading:
         program = shutil.which("tesseract")
         if program is None or not reads_vertical():
             raise PackageMissing(where=where, detail=f"tesseract, {VERTICAL_MODEL}")
@@ -126,53 +124,6 @@ class Ocr:
                 return from_table(table.read(MAXIMUM_OUTPUT).decode("utf-8", "replace"))
         except (subprocess.SubprocessError, OSError) as error:
             raise SourceUnreadable(where=where, detail=f"tesseract: {type(error).__name__}") from error
-
-
-def load_image(path: Path) -> Image:
-    """The image in grey, upright, on white. Its size is known before anything large is decoded.
-
-    Raises SourceMissing, SourceUnreadable for what is no image of FORMATS, too large or of several pages (none is to be
-    passed over in silence), PackageMissing without Pillow.
-    """
-    try:
-        from PIL import Image
-    except ImportError:
-        raise PackageMissing(detail=f"pillow: {_INSTALL}") from None
-    try:
-        size = path.stat().st_size
-        if size > MAXIMUM_BYTES:
-            raise SourceUnreadable(where=path, detail=f"{size} bytes > {MAXIMUM_BYTES}")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # damaged metadata, and bombs: our own limits follow
-            with Image.open(path, formats=FORMATS) as opened:
-                _check_size(path, *opened.size)
-                if getattr(opened, "is_animated", False):
-                    raise SourceUnreadable(where=path, detail="several pages: one a file")
-                return _grey(opened)
-    except FileNotFoundError:
-        raise SourceMissing(where=path) from None
-    except (SourceUnreadable, MemoryError):
-        raise
-    except Exception as error:  # a decoder may fail at a damaged file in any way
-        raise SourceUnreadable(where=path, detail=f"image: {type(error).__name__}") from error
-
-
-def _check_size(path: Path, width: int, height: int) -> None:
-    if width * height > MAXIMUM_PIXELS or max(width, height) > MAXIMUM_SIDE:
-        limit = f"{MAXIMUM_PIXELS} pixels, {MAXIMUM_SIDE} a side"
-        raise SourceUnreadable(where=path, detail=f"{width} x {height} > {limit}")
-
-
-def _grey(opened: Image) -> Image:
-    from PIL import Image, ImageOps
-
-    upright = ImageOps.exif_transpose(opened)
-    if upright.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255
-        return upright.point(lambda value: value * (1 / 256)).convert("L")
-    if upright.has_transparency_data:
-        rgba = upright.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("L")
-    return upright.convert("L")
 
 
 def orientation(lines: Sequence[Line]) -> Orientation:
@@ -228,11 +179,11 @@ def _load(threads: int) -> Any:
     try:
         import rapidocr
     except ImportError:
-        raise PackageMissing(detail=f"rapidocr: {_INSTALL}") from None
+        raise PackageMissing(detail=f"rapidocr: {INSTALL}") from None
     folder = Path(rapidocr.__file__).parent / "models"
     missing = [name for name in _MODELS.values() if not (folder / name).is_file()]
     if missing:
-        raise PackageMissing(detail=f"rapidocr {', '.join(missing)}: {_INSTALL}")
+        raise PackageMissing(detail=f"rapidocr {', '.join(missing)}: {INSTALL}")
     parameters: dict[str, Any] = {key: str(folder / name) for key, name in _MODELS.items()}
     for kind in ("intra", "inter"):
         parameters[f"EngineConfig.onnxruntime.{kind}_op_num_threads"] = threads

@@ -11,6 +11,7 @@ from so8t.core.text import JAPANESE
 from so8t.documents.cleaned import cleaned
 from so8t.documents.document import Document, Skipped
 from so8t.documents.limits import Limits
+from so8t.documents.scans import PageReader, read_pages
 from so8t.documents.unreadable import Reason, Unreadable, library_errors
 
 # A line that ends so is the end of a paragraph or of a list's entry.
@@ -28,23 +29,34 @@ _HEADER = 30  # in a line of more characters a number is part of a sentence
 _NUMBER = re.compile(r"[0-9０-９]+")
 _HYPHEN = "\ufffe"  # what pdfium makes of a hyphen that the end of a line brought
 _PASSWORD = "password"
+_FEW = 32  # characters of a page that is a picture all the same: what a scanner or a stamp program printed over it
 
 
-def pdf(content: bytes, name: str, limits: Limits) -> Iterator[Document | Skipped]:
-    """One Document, paragraphs as lines, pages without a break between them. Raises Unreadable for an encrypted one
-    and one without a text layer: scanned."""
-    pages = _pages(content, limits)
-    if not any(pages):
+def pdf(content: bytes, name: str, limits: Limits, ocr: PageReader | None = None) -> Iterator[Document | Skipped]:
+    """One Document of all pages with text, paragraphs as lines, without a break between the pages; with `ocr` one more
+    for each scanned page. Raises Unreadable for an encrypted one and, without `ocr`, one that is nothing but scanned.
+    """
+    pages, pictures = _pages(content, limits)
+    scanned = [number for number, page in enumerate(pages, 1) if not page or (ocr is not None and number in pictures)]
+    if ocr is not None:
+        pages = [[] if number in scanned else page for number, page in enumerate(pages, 1)]
+    if any(pages):
+        yield _written(pages, name, limits)
+    elif ocr is None or not pages:
         raise Unreadable(Reason.SCANNED if pages else Reason.NO_TEXT, f"{len(pages)} pages")
+    if scanned and ocr is not None:
+        yield from read_pages(content, "pdf", scanned, name, limits, ocr)
+    elif scanned:
+        yield Skipped(name, Reason.SCANNED, f"{len(scanned)} of {len(pages)} pages")
+
+
+def _written(pages: list[list[str]], name: str, limits: Limits) -> Document | Skipped:
     lines = [line for page in _without_margins(pages) for line in _marked(page)]
-    yield cleaned("\n".join(_paragraphs(lines)), name, "", limits)
-    empty = sum(not page for page in pages)
-    if empty:
-        yield Skipped(name, Reason.SCANNED, f"{empty} of {len(pages)} pages")
+    return cleaned("\n".join(_paragraphs(lines)), name, "", limits)
 
 
-def _pages(content: bytes, limits: Limits) -> list[list[str]]:
-    """The lines of each page that are not blank."""
+def _pages(content: bytes, limits: Limits) -> tuple[list[list[str]], set[int]]:
+    """The lines of each page that are not blank, and the numbers of pages that are a picture with hardly any text."""
     with library_errors():
         import pypdfium2
 
@@ -57,26 +69,35 @@ def _pages(content: bytes, limits: Limits) -> list[list[str]]:
         with document:
             if len(document) > limits.pages:
                 raise Unreadable(Reason.TOO_MANY, f"> {limits.pages} pages")
-            pages, size = [], 0
+            pages, pictures, size = list[list[str]](), set[int](), 0
             for number in range(len(document)):
-                text = _page_text(document, number)
+                text, picture = _page_text(document, number)
+                if picture:
+                    pictures.add(number + 1)
                 size += len(text)
                 if size > limits.document_characters:
                     raise Unreadable(Reason.LONG_DOCUMENT, f"> {limits.document_characters} characters")
                 pages.append([row for line in text.splitlines() if (row := line.replace("\0", "").strip())])
-    return pages
+    return pages, pictures
 
 
-def _page_text(document: Any, number: int) -> str:
+def _page_text(document: Any, number: int) -> tuple[str, bool]:
     page = document[number]
     try:
         text = page.get_textpage()
         try:
-            return str(text.get_text_range(errors="replace")).replace("\ufffd", "")
+            found = str(text.get_text_range(errors="replace")).replace("\ufffd", "")
+            return found, len("".join(found.split())) < _FEW and _has_picture(page)
         finally:
             text.close()
     finally:
         page.close()
+
+
+def _has_picture(page: Any) -> bool:
+    import pypdfium2.raw
+
+    return next(iter(page.get_objects(filter=(pypdfium2.raw.FPDF_PAGEOBJ_IMAGE,), max_depth=2)), None) is not None
 
 
 def _without_margins(pages: list[list[str]]) -> list[list[str]]:

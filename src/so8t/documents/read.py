@@ -20,6 +20,7 @@ from so8t.documents.office import sheets, slides, word
 from so8t.documents.pdf import pdf
 from so8t.documents.plain import plain
 from so8t.documents.records import json_lines, json_whole, wiki_extractor
+from so8t.documents.scans import PageReader, read_image
 from so8t.documents.streams import blocks, whole
 from so8t.documents.unreadable import Reason, Unreadable
 from so8t.documents.wiki_dump import wiki_dump
@@ -39,20 +40,21 @@ WHOLE: dict[Kind, Callable[[bytes, str, Limits], Iterator[Item]]] = {
     Kind.WORD: word,
     Kind.SHEET: sheets,
     Kind.SLIDES: slides,
-    Kind.PDF: pdf,
     Kind.HTML: html,
 }
 
 
-def read(path: Path, limits: Limits = DEFAULT) -> Iterator[Item]:
+def read(path: Path, limits: Limits = DEFAULT, ocr: PageReader | None = None) -> Iterator[Item]:
     """What a file holds. Never raises for its content or for trouble in reading it: a broken file gives what could be
     read, then a Skipped; one that holds nothing gives a Skipped too. Raises PackageMissing.
+
+    `ocr` reads images and the pages of a PDF that have no text; without it images are no kind of file at all.
 
     A Document's place begins with the file's name, a Skipped's with its path, since somebody will look for it.
     """
     empty = True
     try:
-        for item in _items(path, limits):
+        for item in _items(path, limits, ocr):
             empty = False
             if type(item) is Skipped:
                 yield dataclasses.replace(item, place=f"{path}{item.place.removeprefix(path.name)}")
@@ -66,8 +68,8 @@ def read(path: Path, limits: Limits = DEFAULT) -> Iterator[Item]:
         yield Skipped(str(path), Reason.NOT_READABLE, error.strerror or type(error).__name__)
 
 
-def _items(path: Path, limits: Limits) -> Iterator[Item]:
-    known = kind_of(path.name)
+def _items(path: Path, limits: Limits, ocr: PageReader | None) -> Iterator[Item]:
+    known = kind_of(path.name, images=ocr is not None)
     if known is None:
         raise Unreadable(Reason.UNKNOWN_KIND, path.suffix)
     if "\0" in path.name:
@@ -80,10 +82,12 @@ def _items(path: Path, limits: Limits) -> Iterator[Item]:
             check_kind(source.read(HEAD_BYTES), kind)
             yield from columns(path, path.name, limits)
         else:
-            yield from _opened(source, path.name, kind, packing, limits)
+            yield from _opened(source, path.name, kind, packing, limits, ocr)
 
 
-def _opened(source: BinaryIO, name: str, kind: Kind, packing: Packing, limits: Limits) -> Iterator[Item]:
+def _opened(
+    source: BinaryIO, name: str, kind: Kind, packing: Packing, limits: Limits, ocr: PageReader | None
+) -> Iterator[Item]:
     """An open file, or an attachment in memory."""
     check_packing(source.read(HEAD_BYTES), packing)
     source.seek(0)
@@ -95,19 +99,27 @@ def _opened(source: BinaryIO, name: str, kind: Kind, packing: Packing, limits: L
         return
     data = whole(source, packing, limits)
     check_kind(data[:HEAD_BYTES], kind)
-    yield from _mail(data, name, limits) if kind is Kind.MAIL else WHOLE[kind](data, name, limits)
+    if kind is Kind.MAIL:
+        yield from _mail(data, name, limits, ocr)
+    elif kind is Kind.PDF:
+        yield from pdf(data, name, limits, ocr)
+    elif kind is Kind.IMAGE:
+        assert ocr is not None  # kind_of knows none without it
+        yield from read_image(data, name, limits, ocr)
+    else:
+        yield from WHOLE[kind](data, name, limits)
 
 
-def _mail(content: bytes, name: str, limits: Limits) -> Iterator[Item]:
+def _mail(content: bytes, name: str, limits: Limits, ocr: PageReader | None) -> Iterator[Item]:
     """The mail's own text, then its attachments, each by its kind; one that is a mail itself is not opened further."""
     message = parsed(content)
     yield from _tried(body(message, name, limits), name)
     for attached, data in attachments(message, limits):
-        place, known = f"{name}:{attached}", kind_of(attached)
+        place, known = f"{name}:{attached}", kind_of(attached, images=ocr is not None)
         if known is None or known[0] in (Kind.MAIL, Kind.PARQUET):
             yield Skipped(place, Reason.UNKNOWN_KIND, "attachment")
         else:
-            yield from _tried(_opened(io.BytesIO(data), place, *known, limits), place)
+            yield from _tried(_opened(io.BytesIO(data), place, *known, limits, ocr), place)
 
 
 def _tried(items: Iterator[Item], place: str) -> Iterator[Item]:

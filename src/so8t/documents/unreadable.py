@@ -31,6 +31,8 @@ class Reason(StrEnum):
     NOT_TEXT = "not text"
     NO_TEXT = "no text"
     SCANNED = "no text layer: scanned"
+    BLANK = "blank page"
+    ILLEGIBLE = "image without legible text"
     BAD_RECORD = "bad record"
     UNKNOWN_DOMAIN = "unknown domain"
     NOT_ARTICLE = "not an article"

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from so8t.core.text import sentences
-from so8t.core.types import DECISIONS, Decision, Domain, Opinion, Request
+from so8t.core.types import DECISIONS, Attachment, Decision, Domain, Floor, Opinion, Request
 from so8t.decide.clearance import clearance_opinion
 from so8t.decide.patterns import REACH, Pattern, pieces
-from so8t.decide.policy import CLEARANCE_RULE, UNREADABLE_RULE, Policy, Rule
+from so8t.decide.policy import CLEARANCE_RULE, READING_RULE, UNREADABLE_RULE, Policy, Rule
 from so8t.decide.views import View, views
 
 # Log-odds of a floor: its decision then has a probability of 0.96. Soft rules together stay below it.
@@ -21,6 +21,7 @@ HARD_LOG_ODDS = 4.0
 SOFT_LOG_ODDS = 3.0
 _END = re.compile(r"[。！？!?\n](?:(?<!\n)[。！？!?]*[」』）)]*)?")  # of a sentence, as core.text.sentences has it
 UNREADABLE_REASON = "読み解けない符号が残っているため、人が確かめます。"
+READING_REASON = "画像または音声を読み取った確度が低いため、人が確かめます。"
 _VIEW_NAMES = {
     "normal": "表記をそろえた文",
     "decoded": "復号した文",
@@ -69,15 +70,29 @@ def rule_opinion(request: Request, policy: Policy) -> Opinion:
     if unreadable:
         floors.append(Decision.ESCALATE)
         ids.append(UNREADABLE_RULE)
-    floors += [known.decision for known in request.floors]
-    ids += [known.rule for known in request.floors]
+    known = [*request.floors, *_doubts(request, policy)]
+    floors += [one.decision for one in known]
+    ids += [one.rule for one in known]
     if not ids:
         return Opinion("rule", ms=_since(began))
     floor = max(floors, key=lambda d: d.severity, default=None)
     probabilities = _probabilities(matches, floors)
     decision = max(DECISIONS, key=lambda d: (probabilities[d], d.severity))
-    reason = clearance.reason if clearance and clearance.decision is decision else _reason(decision, matches, request)
+    by_level = clearance is not None and clearance.decision is decision
+    reason = clearance.reason if clearance and by_level else _reason(decision, matches, known)
     return Opinion("rule", decision, probabilities, tuple(ids), reason, _since(began), floor=floor)
+
+
+def _doubts(request: Request, policy: Policy) -> Iterator[Floor]:
+    """A floor for what was hardly readable of the images and recordings that came with it."""
+    if any(_doubtful(one, policy) for one in request.attachments):
+        yield Floor(READING_RULE, Decision.ESCALATE, READING_REASON)
+
+
+def _doubtful(attachment: Attachment, policy: Policy) -> bool:
+    """One of which nothing was read is."""
+    pages = attachment.pages
+    return not pages or any(policy.reading.doubts(page.confidence, page.engine) for page in pages)
 
 
 def _since(began: float) -> float:
@@ -150,11 +165,12 @@ def _probabilities(matches: Sequence[Match], floors: Sequence[Decision]) -> Mapp
     return {d: weight / total for d, weight in weights.items()}
 
 
-def _reason(decision: Decision, matches: Sequence[Match], request: Request) -> str:
-    """The reason of the strongest rule for the decision, and which view it was found in if not the text as written."""
+def _reason(decision: Decision, matches: Sequence[Match], known: Sequence[Floor]) -> str:
+    """The reason of the strongest rule for the decision, and which view it was found in if not the text as written;
+    where none speaks, what is known beside the words, or that they cannot be read."""
     speaking = [m for m in matches if m.rule.effect is decision]
     if not speaking:
-        return next((known.reason for known in request.floors if known.decision is decision), UNREADABLE_REASON)
+        return next((one.reason for one in known if one.decision is decision), UNREADABLE_REASON)
     best = max(speaking, key=lambda m: (m.rule.hard, m.rule.weight))
     name = _VIEW_NAMES.get(best.view)
     return best.rule.reason + (f"({name}で一致)" if name else "")

@@ -24,6 +24,7 @@ from so8t.decide.policy import Policy
 from so8t.decide.views import views
 from so8t.judge.triple import TripleJudge
 from so8t.operate.answering import Answer, Answering, AnswerOptions
+from so8t.operate.intake.kept import Kept
 from so8t.operate.words import FAILED, refusal
 
 MAX_QUERY = 20_000  # characters; longer requests are refused before anything looks at them
@@ -70,6 +71,11 @@ class Gateway:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ledger_failure: str = ""
     _endings: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
+
+    @property
+    def kept(self) -> Kept:
+        """Where the images that come with requests are kept."""
+        return Kept.beside(self.ledger.path)
 
     async def ask(self, request: Request, options: AnswerOptions | None = None) -> Reply:
         """Raises LedgerUnavailable when the verdict cannot be made durable, LevelUnknown or RecordInvalid for a
@@ -168,9 +174,16 @@ class Gateway:
         if answer is not None:
             texts |= _released(answer)
         body = ledger_body(request, verdict) | ({} if answer is None else _ending(answer))
+        if request.attachments:
+            body["attachments"], kept = await asyncio.to_thread(self.kept.put, request.attachments)
+            texts |= kept
         if verdict.decision == Decision.ESCALATE:
             body["review"] = review_terms(request, verdict, judge.policy, self.now())
-        entry = await self.record("decision", body, texts)
+        try:
+            entry = await self.record("decision", body, texts)
+        except LedgerError:
+            self.kept.remove(body)
+            raise
         for observer in self.observers:
             observer(Recorded(verdict, request, entry))
         return entry

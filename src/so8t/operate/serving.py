@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import ipaddress
 from collections.abc import AsyncIterator
@@ -29,6 +30,7 @@ from so8t.operate.eventlog.event_log import EventLog
 from so8t.operate.eventlog.sinks import sinks_of
 from so8t.operate.gateway import Gateway
 from so8t.operate.identity.authenticator import Authenticator
+from so8t.operate.intake.intake import Intake, intake_of
 from so8t.operate.mail.making import highest_inside
 from so8t.operate.monitor.monitor import Monitor
 from so8t.operate.monitor.office import monitor_of
@@ -36,6 +38,7 @@ from so8t.operate.policy_watch import PolicyWatch
 from so8t.operate.review.notify import Notifier
 from so8t.operate.review.queue import ReviewQueue
 from so8t.operate.search.service import DocumentSearch, search_of
+from so8t.operate.senses.service import Senses
 from so8t.operate.upstream import running_upstream
 from so8t.operate.works import works_of
 
@@ -81,6 +84,8 @@ class Running:
     drift: Drift | None = None
     search: DocumentSearch | None = None
     monitor: Monitor | None = None
+    intake: Intake | None = None
+    senses: Senses | None = None
 
 
 @asynccontextmanager
@@ -90,9 +95,11 @@ async def running_office(
     """Everything behind the skins, until the block ends; then every answer under way has its entry.
 
     Raises BundleBroken, SignatureInvalid, BundleUnproven, PolicyInvalid, LedgerError, BackendDown, AccountsBroken,
-    ConfigValueInvalid before anybody is answered.
+    ConfigValueInvalid, SenseUnusable before anybody is answered.
     """
     check_exposure(config)
+    senses = Senses(config.senses)
+    await asyncio.to_thread(senses.check)
     sinks = sinks_of(config.ledger)
     bundle, unproven = _proven(folder, trusted_key, allow_unproven)
     prompt = read_json(folder / PROMPT)
@@ -136,10 +143,14 @@ async def running_office(
         monitor = monitor_of(config, gateway, bundle, tuple(pool.up()), reader, events, notifier, page)
         if monitor is not None:
             work.append(monitor.watch)
+        intake = intake_of(config.intake)
+        if intake is not None:
+            stack.callback(intake.close)
+        stack.callback(senses.close)
         await stack.enter_async_context(beside(work))
         yield Running(
             config, bundle, quantisation, context, pool, gateway, policy, reader, reviews, notifier, events,
-            authenticator, unproven, drift, search, monitor,
+            authenticator, unproven, drift, search, monitor, intake, senses,
         )  # fmt: skip
 
 

@@ -130,9 +130,9 @@ def test_deleted_while_indexing(office: OfficeFiles) -> None:
     paths = [office.write(f"公開/{n}.txt", f"文 {n}") for n in range(3)]
     read = indexing.read
 
-    def vanishing(path: Path, limits: object) -> object:
+    def vanishing(path: Path, limits: object, ocr: object) -> object:
         paths[1].unlink(missing_ok=True)
-        return read(path, limits)  # type: ignore[arg-type]
+        return read(path, limits, ocr)  # type: ignore[arg-type]
 
     with mock.patch.object(indexing, "read", vanishing):
         office.update()
@@ -146,11 +146,11 @@ def test_an_interruption_keeps_what_was_written(office: OfficeFiles) -> None:
         office.write(f"公開/{n}.txt", f"同じ文 {n}")
     read, calls = indexing.read, []
 
-    def interrupted(path: Path, limits: object) -> object:
+    def interrupted(path: Path, limits: object, ocr: object) -> object:
         calls.append(path)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return read(path, limits)  # type: ignore[arg-type]
+        return read(path, limits, ocr)  # type: ignore[arg-type]
 
     few = mock.patch.object(indexing, "BATCH_FILES", 2)
     with few, mock.patch.object(indexing, "read", interrupted), pytest.raises(KeyboardInterrupt):

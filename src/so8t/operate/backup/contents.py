@@ -13,10 +13,12 @@ from so8t.core import signing
 from so8t.core.bundle_listing import files_below
 from so8t.core.errors import SourceMissing
 from so8t.core.serve_config import ServeConfig
+from so8t.operate.intake.kept import NAME, Kept
 
 MANIFEST = "manifest.json"
 LEDGER, ANCHOR, LEDGER_PUBLIC, BUNDLE_PUBLIC = "ledger.db", "ledger.anchor", "ledger.key.pub", "bundle.key.pub"
 ACCOUNTS, POLICY, SETTINGS, BUNDLE = "users.db", "policy.toml", "so8t.toml", "bundle"
+ATTACHMENTS = "ledger.attachments"  # beside ledger.db, as in the office
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,14 @@ def still_parts(config: ServeConfig, settings: Path | None, bundle: Path | None,
         if not part.path.is_file():
             raise SourceMissing(where=part.path)
     return parts
+
+
+def attached_parts(config: ServeConfig) -> list[Part]:
+    """The sealed images beside the ledger; asked for after the ledger's snapshot, so that none of its entries lacks
+    its image. What was erased meanwhile is gone here too."""
+    folder = Kept.beside(ledger_path(config)).folder
+    files = sorted(path for path in folder.glob("??/*") if len(path.name) == NAME and path.is_file())
+    return [Part(f"{ATTACHMENTS}/{path.parent.name}/{path.name}", path) for path in files]
 
 
 def _keys(config: ServeConfig) -> list[Part]:

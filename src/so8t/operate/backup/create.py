@@ -28,6 +28,7 @@ from so8t.operate.backup.contents import (
     LEDGER,
     MANIFEST,
     Part,
+    attached_parts,
     ledger_path,
     still_parts,
 )
@@ -75,7 +76,7 @@ class Backup:
         with _beside(ledger_path(self.config)) as work:
             ledger = self._snapshots(work, progress)
             copied = [Part(name, work / name) for name in (ACCOUNTS, LEDGER, ANCHOR) if (work / name).exists()]
-            parts = [*copied, *still]
+            parts = [*copied, *still, *attached_parts(self.config)]
             manifest = self._manifest(made, ledger, parts)
             to.parent.mkdir(parents=True, exist_ok=True)
             try:

@@ -25,7 +25,9 @@ from so8t.decide.clearance import effective_classification
 from so8t.decide.policy import Policy
 from so8t.decide.views import views
 from so8t.operate.console.moments import day_begins
+from so8t.operate.console.pictures import picture, shown
 from so8t.operate.console.visit import Visit, number
+from so8t.operate.intake.kept import KEYS
 from so8t.operate.server.errors import Busy
 from so8t.operate.serving import text_key
 
@@ -71,13 +73,26 @@ async def entry(visit: Visit) -> Response:
 async def texts(visit: Visit) -> Response:
     """The texts, once it is written down that they are read. Raises NotPermitted above the auditor's clearance."""
     stored = await _stored(visit)
-    found, level = await asyncio.to_thread(_texts, visit.running.reader, stored, visit.running.policy.policy)
-    levels, who = visit.running.policy.policy.levels, visit.identity
-    if level is not None and levels.gap(who.clearance, level) > 0:
-        raise NotPermitted(detail=level)
+    found, who = await _readable(visit, stored), visit.identity
     body = {"event": "text_read", "actor": who.name, "seq": stored.seq, "of": stored.actor, "texts": sorted(found)}
     await visit.running.gateway.note("access", body)
     return await _entry_page(visit, stored, found)
+
+
+async def image(visit: Visit) -> Response:
+    """A page of an image, for an auditor whose clearance reaches. Raises NotPermitted, RecordInvalid."""
+    stored = await _stored(visit)
+    await _readable(visit, stored)
+    return await picture(visit, stored)
+
+
+async def _readable(visit: Visit, stored: Stored) -> dict[str, str]:
+    """The texts of an entry, for an auditor whose clearance reaches. Raises NotPermitted."""
+    found, level = await asyncio.to_thread(_texts, visit.running.reader, stored, visit.running.policy.policy)
+    levels = visit.running.policy.policy.levels
+    if level is not None and levels.gap(visit.identity.clearance, level) > 0:
+        raise NotPermitted(detail=level)
+    return found
 
 
 async def _stored(visit: Visit) -> Stored:
@@ -87,10 +102,11 @@ async def _stored(visit: Visit) -> Stored:
     return found
 
 
-async def _entry_page(visit: Visit, stored: Stored, found: Mapping[str, str] | None = None) -> Response:
+async def _entry_page(visit: Visit, stored: Stored, found: dict[str, str] | None = None) -> Response:
     data = json.dumps(stored.data, ensure_ascii=False, indent=2, sort_keys=True)
     related = [] if not stored.request_id else await asyncio.to_thread(_related, visit.running.reader, stored)
-    return visit.page("entry", "audit", entry=stored, data=data, texts=found, related=related)
+    return visit.page("entry", "audit", entry=stored, data=data, texts=found, related=related,
+                      pictures=shown(visit, stored.data, found) if found else [])  # fmt: skip
 
 
 def _related(reader: LedgerReader, stored: Stored) -> list[Stored]:
@@ -100,7 +116,7 @@ def _related(reader: LedgerReader, stored: Stored) -> list[Stored]:
 
 def _texts(reader: LedgerReader, stored: Stored, policy: Policy) -> tuple[dict[str, str], str | None]:
     """The texts and the highest level that is stated or marked for them, or for the request they belong to."""
-    found = reader.texts_of([stored]).get(stored.seq, {})
+    found = {name: text for name, text in reader.texts_of([stored]).get(stored.seq, {}).items() if name != KEYS}
     of = stored.data.get("case", stored.data.get("decision_seq"))
     request = reader.entry(of) if isinstance(of, int) else stored
     stated = [] if request is None else _stated(request, policy)

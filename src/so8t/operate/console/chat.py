@@ -20,10 +20,12 @@ from so8t.operate.console.exchange import conversation, own_exchange
 from so8t.operate.console.page import SIGNS
 from so8t.operate.console.visit import Visit, number
 from so8t.operate.gateway import MAX_QUERY, Stream
+from so8t.operate.intake.intake import Said, carried
 from so8t.operate.server.errors import message
 from so8t.report.figures import DECISION_WORDS
 
 STREAM = "text/event-stream"
+KINDS = "image/png,image/jpeg,image/tiff,image/bmp,image/webp,application/pdf"
 
 
 async def show(visit: Visit) -> Response:
@@ -31,7 +33,9 @@ async def show(visit: Visit) -> Response:
     after = visit.asked("after", 15)
     found = await own_exchange(visit, number(after, "after")) if after else None
     levels = visit.running.policy.policy.levels.names
-    return visit.page("chat", "chat", found=found, levels=levels, longest=MAX_QUERY)
+    intake = visit.running.intake
+    images = intake.config.files if intake else 0
+    return visit.page("chat", "chat", found=found, levels=levels, longest=MAX_QUERY, images=images, kinds=KINDS)
 
 
 async def ask(visit: Visit) -> Response:
@@ -49,9 +53,18 @@ async def _request(visit: Visit) -> Request:
     query, after = visit.form.one("query", MAX_QUERY).strip(), visit.form.one("after", 15)
     if not query:
         raise RecordInvalid(where="query", detail="a text expected / 本文がありません")
-    history = conversation(await own_exchange(visit, number(after, "after"))) if after else ()
+    before = await own_exchange(visit, number(after, "after")) if after else None
+    history = conversation(before) if before else ()
+    attachments = carried(before.entry.data.get("attachments")) if before else ()
     identity, level = visit.identity, visit.form.one("classification", 100) or None
-    return Request(f"req-{uuid4().hex}", query, identity.clearance, level, None, identity.name, history)
+    if visit.form.files:
+        assert visit.running.intake is not None  # else the form was not read
+        said = [Said("user", query, visit.form.files)]
+        (turn,), read = await visit.running.intake.turns(identity.name, said, visit.running.policy.policy)
+        query, attachments = turn.text, (*attachments, *read)
+    return Request(
+        f"req-{uuid4().hex}", query, identity.clearance, level, None, identity.name, history, (), attachments
+    )
 
 
 async def _events(stream: Stream, lang: str) -> AsyncGenerator[bytes]:

@@ -34,6 +34,7 @@ EVENT_WORDS = {
     "proxy_header_refused": Words("プロキシのヘッダを拒否", "proxy header refused"),
     "locked": Words("一時的に締め出し", "locked for a while"),
     "text_read": Words("本文を読んだ", "text read"),
+    "image_read": Words("画像を見た", "image looked at"),
     "loaded": Words("読み込み", "loaded"),
     "changed": Words("変更", "changed"),
     "refused": Words("変更を拒否", "change refused"),

@@ -12,9 +12,10 @@ from starlette.responses import RedirectResponse, Response
 
 from so8t.core.errors import RecordInvalid
 from so8t.core.types import Decision
-from so8t.decide.policy import CLEARANCE_RULE, UNREADABLE_RULE
+from so8t.decide.policy import CLEARANCE_RULE, READING_RULE, UNREADABLE_RULE
 from so8t.decide.views import View, clearest
 from so8t.operate.console.exchange import turns
+from so8t.operate.console.pictures import picture, shown
 from so8t.operate.console.visit import Visit
 from so8t.operate.identity.identity import Identity, Role
 from so8t.operate.review.case import ReviewCase
@@ -26,6 +27,10 @@ REVIEWED = "review-"  # how the queue names the precedents that people set (Revi
 SOON = 2 * 3600.0  # seconds before the deadline at which a case is marked
 BUILT_IN = {
     CLEARANCE_RULE: Words("情報の区分が依頼者の権限より上です。", "The material lies above the asker's clearance."),
+    READING_RULE: Words(
+        "画像または音声を読み取った確度が、方針の下限に届きません。",
+        "An image or recording was read with less confidence than the policy asks for.",
+    ),
     UNREADABLE_RULE: Words("読み解けない符号が残っています。", "Some of it could not be decoded."),
 }
 
@@ -56,6 +61,15 @@ async def listed(visit: Visit) -> Response:
 async def one(visit: Visit) -> Response:
     """Raises NotPermitted, ReviewClosed, RecordInvalid."""
     return await _case_page(visit, await visit.running.reviews.case(visit.seq))
+
+
+async def image(visit: Visit) -> Response:
+    """A page of an image of a case. Raises NotPermitted, ReviewClosed, RecordInvalid."""
+    case = await visit.running.reviews.case(visit.seq)
+    visit.running.reviews.may_read(case, visit.identity)
+    entry = await asyncio.to_thread(visit.running.reader.entry, case.seq)
+    assert entry is not None
+    return await picture(visit, entry)
 
 
 async def decide(visit: Visit) -> Response:
@@ -95,6 +109,7 @@ async def _case_page(visit: Visit, case: ReviewCase, code: int = 200, **draft: A
         reading=reading if reading is not None and reading.changed else None,
         history=turns(texts.get("history", "[]")), reply=texts.get("reply", ""), fused=entry.data.get("probabilities"),
         rules=[(name, *_rule(visit, name)) for name in case.rules], votes=await _votes(reviews, case),
+        pictures=shown(visit, entry.data, texts),
         precedents=await _precedents(visit, reading.text) if reading is not None else [],
         levels=_matrix(policy.levels.names, case, visit.identity), closed=voted or not case.is_open(now),
         targets=sorted(known - {case.target}), longest=(MAX_COMMENT, MAX_ANSWER), head=entry.head, **draft,

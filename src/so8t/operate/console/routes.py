@@ -41,12 +41,13 @@ ANYBODY = tuple(Role)
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """An address for people who are logged in and hold one of `roles`."""
+    """An address for people who are logged in and hold one of `roles`. `files`: its form may bring some."""
 
     method: str
     path: str
     handler: Handler
     roles: tuple[Role, ...]
+    files: bool = False
 
 
 PAGES = (
@@ -56,7 +57,7 @@ PAGES = (
     Page("POST", "/account/password", person.change_password, ANYBODY),
     Page("POST", "/account/logout", person.logout_everywhere, ANYBODY),
     Page("GET", "/chat", chat.show, USER),
-    Page("POST", "/chat", chat.ask, USER),
+    Page("POST", "/chat", chat.ask, USER, files=True),
     Page("GET", "/search", work.search, USER),
     Page("POST", "/search", work.answered, USER),
     Page("GET", "/minutes", work.minutes_form, USER),
@@ -69,11 +70,13 @@ PAGES = (
     Page("GET", "/review", review.listed, REVIEWER),
     Page("GET", "/review/{seq}", review.one, REVIEWER),
     Page("POST", "/review/{seq}", review.decide, REVIEWER),
+    Page("GET", "/review/{seq}/image/{number}/{page}", review.image, REVIEWER),
     Page("POST", "/review/{seq}/assign", review.assign, REVIEWER),
     Page("GET", "/audit", audit.listed, AUDITOR),
     Page("POST", "/audit/verify", audit.verify, AUDITOR),
     Page("GET", "/audit/{seq}", audit.entry, AUDITOR),
     Page("POST", "/audit/{seq}/texts", audit.texts, AUDITOR),
+    Page("GET", "/audit/{seq}/image/{number}/{page}", audit.image, AUDITOR),
     Page("GET", "/policy", policy.show, OVERSIGHT),
     Page("GET", "/model", model.show, OVERSIGHT),
     Page("GET", "/model/card", model.card, OVERSIGHT),
@@ -113,7 +116,7 @@ def _opened(console: Console, page: Page) -> Callable[[HttpRequest], Awaitable[R
         visit = await visited(console, http)
         visit.identity.require(*page.roles)
         if page.method == "POST":
-            visit.form = await read_form(http)
+            visit.form = await read_form(http, most=visit.longest_upload if page.files else 0)
             visit.session.require_csrf(visit.form.one("csrf", 100))
         response = await page.handler(visit)
         for cookie in visit.cookies:

@@ -93,6 +93,12 @@ class Visit:
         """The ledger number in the path."""
         return number(self.http.path_params["seq"], "seq")
 
+    @property
+    def longest_upload(self) -> int:
+        """Bytes of a form that may bring images; 0 = it may not."""
+        intake = self.running.intake
+        return intake.config.megabytes << 20 if intake else 0
+
     def asked(self, name: str, longest: int = 100) -> str:
         """A value of the address's query. Raises RecordInvalid for one too long."""
         value = self.http.query_params.get(name, "")

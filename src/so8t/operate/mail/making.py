@@ -37,7 +37,8 @@ def request(
     reply = (Excerpt("reply", "返信する相手のメール", level or policy.levels.names[0], order.reply),)
     return Request(
         f"req-{uuid4().hex}", order.query(), identity.clearance, level, None, identity.name, (),
-        reply if order.reply else (), floors(order, level, policy, config), TASK, canonical_json(order.to_json()),
+        reply if order.reply else (), floors=floors(order, level, policy, config), task=TASK,
+        order=canonical_json(order.to_json()),
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from so8t.judge.precedent import Asked, Case
 from so8t.operate.gateway import Gateway
 from so8t.operate.identity.identity import Identity, Role
 from so8t.operate.identity.names import folded
+from so8t.operate.intake.kept import KEYS, TEXTS
 from so8t.operate.review.case import ReviewCase, Status, after, opened
 
 MAX_COMMENT, MAX_ANSWER = 2000, 20_000
@@ -72,7 +73,8 @@ class ReviewQueue:
 
     async def texts(self, seq: int) -> dict[str, str]:
         """query, history, reply of an entry; those erased are absent."""
-        return await asyncio.to_thread(self.reader.texts, seq)
+        found = await asyncio.to_thread(self.reader.texts, seq)
+        return {name: text for name, text in found.items() if name != KEYS}
 
     # -- deciding -----------------------------------------------------------------------------------------------
 
@@ -197,12 +199,12 @@ class ReviewQueue:
 
     async def precedent(self, case: ReviewCase) -> Case | None:
         """What a human decision settles: None where nobody decided, the text has been erased, or it was said in a
-        conversation, where the same words may ask for something else."""
+        conversation or about an image, where the same words may ask for something else."""
         if case.closed not in (Status.ALLOWED, Status.DENIED) or not case.votes:
             return None
         texts = await self.texts(case.seq)
         query, vote = texts.get("query"), case.votes[-1]
-        if query is None or texts.get("history"):
+        if query is None or texts.get("history") or TEXTS in texts:
             return None
         asked = Asked(case.asker, case.clearance, case.classification)
         return Case(self.precedent_id(case), query, vote.decision, vote.reviewer, asked)

@@ -43,6 +43,12 @@ class Changes(FileSystemEventHandler):
             self._paths.update(map(Path, () if event.is_directory else paths))
             self._everything |= len(self._paths) > MOST
 
+    @property
+    def waiting(self) -> bool:
+        """Whether take() would tell anything."""
+        with self._lock:
+            return self._everything or bool(self._paths)
+
     def take(self) -> tuple[set[Path], bool]:
         """(changed paths since the last call, whether everything must be looked through)."""
         with self._lock:

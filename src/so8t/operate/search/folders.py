@@ -6,37 +6,57 @@ import fnmatch
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from so8t.core.errors import ConfigValueInvalid
 from so8t.core.serve_config import SearchConfig, SearchFolder
 from so8t.decide.clearance import classification_from_markers
+from so8t.decide.image_text import level_on
 from so8t.decide.policy import Policy
-from so8t.documents.kinds import kind_of
+from so8t.documents.kinds import Kind, kind_of
+from so8t.documents.ocr_process import ocr_missing
+from so8t.operate.search.store import Part
 
+WITH_PAGES = (Kind.IMAGE, Kind.PDF, Kind.MAIL)  # read anew once OCR is there
 # Never searched: what office programs and systems leave beside the files.
 LEFT_OUT = ("~$*", ".*", "Thumbs.db", "desktop.ini", "*.tmp")
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder of the configuration with its level as a rank."""
+    """A folder of the configuration with its level as a rank. `images`: pictures are files of it too."""
 
     name: str
     path: Path
     level: int
     files: tuple[tuple[str, int], ...]
 
+    images: bool = False
+
     def terms(self, path: Path) -> str:
         """What, besides the text, decides on the level of a file: when it changes, the file is looked at anew."""
-        return f"{self.level}:{self._by_name(path)}"
+        kind = (kind_of(path.name, images=True) or (None,))[0]
+        return f"{self.level}:{self._by_name(path)}{':ocr' if self.images and kind in WITH_PAGES else ''}"
 
-    def level_of(self, path: Path, text: str, policy: Policy) -> int:
-        """The rank of a file with this text."""
-        marked = classification_from_markers(text, policy)
-        return max(self.level, self._by_name(path), policy.levels.rank(marked) if marked else 0)
+    def level_of(self, path: Path, parts: Sequence[Part], policy: Policy, *, illegible: bool = False) -> int:
+        """The rank of a file with these parts. Read by OCR, a level printed alone is a marking too, and where a page
+        was read badly or not at all (`illegible`), its marking may have been lost: the policy says how many levels
+        higher the file then lies.
+        """
+        found = [self.level, self._by_name(path)]
+        for part in parts:
+            marked = classification_from_markers(part.text, policy)
+            stamped = None if part.confidence is None else level_on(part.text, policy.levels.names)
+            found += [policy.levels.rank(level) for level in (marked, stamped) if level]
+        confidences = [part.confidence for part in parts if part.confidence is not None]
+        if illegible or any(map(policy.reading.doubts, confidences)):
+            return min(max(found) + policy.reading.raise_levels, len(policy.levels.names) - 1)
+        return max(found)
+
+    def _readable(self, name: str) -> bool:
+        return kind_of(name, images=self.images) is not None
 
     def _by_name(self, path: Path) -> int:
         relative = path.relative_to(self.path).as_posix()
@@ -47,7 +67,7 @@ class Folder:
 
     def at(self, path: Path) -> os.stat_result | None:
         """One file as `walk` would find it; None for what it would pass over, or what has gone."""
-        if not path.is_relative_to(self.path) or not kind_of(path.name):
+        if not path.is_relative_to(self.path) or not self._readable(path.name):
             return None
         if any(_left_out(part) for part in path.relative_to(self.path).parts):
             return None
@@ -73,7 +93,7 @@ class Folder:
                 try:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(Path(entry.path))
-                    elif entry.is_file(follow_symlinks=False) and kind_of(entry.name):
+                    elif entry.is_file(follow_symlinks=False) and self._readable(entry.name):
                         yield Path(entry.path), entry.stat(follow_symlinks=False)
                 except OSError:  # gone meanwhile
                     continue
@@ -83,9 +103,15 @@ def _left_out(name: str) -> bool:
     return any(fnmatch.fnmatch(name, glob) for glob in LEFT_OUT)
 
 
+def reads_images(config: SearchConfig) -> bool:
+    """OCR is wanted and is there."""
+    return config.ocr and not ocr_missing()
+
+
 def folders_of(config: SearchConfig, policy: Policy) -> list[Folder]:
     """Raises ConfigValueInvalid for a folder that is not there, a level nobody defined, or two of one name."""
-    found = [_folder(one, number, policy) for number, one in enumerate(config.folders, 1)]
+    images = reads_images(config)
+    found = [_folder(one, number, policy, images) for number, one in enumerate(config.folders, 1)]
     for first, second in zip(
         sorted(found, key=lambda f: f.name), sorted(found, key=lambda f: f.name)[1:], strict=False
     ):
@@ -94,7 +120,7 @@ def folders_of(config: SearchConfig, policy: Policy) -> list[Folder]:
     return found
 
 
-def _folder(one: SearchFolder, number: int, policy: Policy) -> Folder:
+def _folder(one: SearchFolder, number: int, policy: Policy, images: bool) -> Folder:
     where, path = f"serve.search.folders[{number}]", Path(one.path).expanduser()
     if not one.path or not path.is_dir():
         raise ConfigValueInvalid(where=where, detail=f"path = {one.path!r}")
@@ -104,10 +130,10 @@ def _folder(one: SearchFolder, number: int, policy: Policy) -> Folder:
             raise ConfigValueInvalid(where=where, detail=f"{level!r} ({' < '.join(levels)})")
     files = tuple((glob, levels.index(level)) for glob, level in one.files)
     resolved = path.resolve()
-    return Folder(one.name or resolved.name, resolved, levels.index(one.classification), files)
+    return Folder(one.name or resolved.name, resolved, levels.index(one.classification), files, images)
 
 
 def policy_mark(policy: Policy) -> str:
-    """Changes when the markings do, so that every file is read for them anew."""
-    told = "\n".join(f"{m.pattern.source}\t{m.level}" for m in policy.markers)
+    """Changes when the markings do, or what a doubtful reading means, so that every file is looked at anew."""
+    told = "\n".join(f"{m.pattern.source}\t{m.level}" for m in policy.markers) + f"\n{policy.reading}"
     return hashlib.sha256(told.encode()).hexdigest()[:16]

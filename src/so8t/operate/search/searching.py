@@ -9,18 +9,23 @@ from typing import Any
 
 from so8t.core.errors import RecordInvalid
 from so8t.core.types import Levels
+from so8t.decide.policy_sections import ReadingPolicy
 from so8t.operate.search.grams import pattern, phrase, terms, words
 from so8t.operate.search.store import IndexStore, Part
 
 MAXIMUM_QUERY = 1000  # characters
 MOST = 50
+READING = ReadingPolicy()
 PASSAGE = 240  # characters
 MAXIMUM_MATCHES = 2000  # of one part that are looked at for the best passage
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """`passage` begins at `start` of the part's text; `marks`: where in it the terms stand, (from, to)."""
+    """`passage` begins at `start` of the part's text; `marks`: where in it the terms stand, (from, to).
+
+    confidence: of OCR, None for text proper; page: of what was read by OCR. doubtful: less than the policy asks for.
+    """
 
     id: str
     path: str
@@ -30,11 +35,17 @@ class Hit:
     passage: str
     start: int
     marks: tuple[tuple[int, int], ...]
+    confidence: float | None = None
+    page: int | None = None
+    doubtful: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {
             "id": self.id, "path": self.path, "place": self.place, "title": self.title, "classification": self.level,
             "passage": self.passage, "start": self.start, "marks": [list(m) for m in self.marks],
+            "ocr": None if self.confidence is None else {
+                "confidence": round(self.confidence, 4), "page": self.page, "doubtful": self.doubtful,
+            },
         }  # fmt: skip
 
 
@@ -51,8 +62,9 @@ class Result:
 
 
 def search(
-    store: IndexStore, query: str, clearance: str, folders: Sequence[str] | None = None, most: int = 10
-) -> Result:
+    store: IndexStore, query: str, clearance: str, folders: Sequence[str] | None = None, most: int = 10,
+    reading: ReadingPolicy = READING,
+) -> Result:  # fmt: skip
     """All terms (quoted, or between spaces) anywhere in a document; where none has all, the words of the question.
 
     Raises RecordInvalid for a query that is too long or holds nothing to look for, LevelUnknown.
@@ -68,7 +80,7 @@ def search(
     if not found and (alternatives := words(query)):
         wanted, loosely = alternatives, True
         found, total = store.find(" OR ".join(map(phrase, wanted)), rank, folders, most)
-    hits = [_hit(store, f.id, f.level, rank, wanted) for f in found]
+    hits = [_hit(store, f.id, f.level, rank, wanted, reading) for f in found]
     return Result(tuple(hit for hit in hits if hit is not None), total, loosely)
 
 
@@ -76,14 +88,20 @@ def _rank(store: IndexStore, clearance: str) -> int:
     return Levels(store.levels).rank(clearance)
 
 
-def _hit(store: IndexStore, id: int, level: int, clearance: int, wanted: list[str]) -> Hit | None:
+def _hit(
+    store: IndexStore, id: int, level: int, clearance: int, wanted: list[str], reading: ReadingPolicy
+) -> Hit | None:
     """None for a part that has gone between the two statements."""
     read = store.part(id, clearance)
     if read is None:
         return None
     path, part = read
     start, passage, marks = best_passage(part, wanted)
-    return Hit(document_id(path, part.place), path, part.place, part.title, store.levels[level], passage, start, marks)
+    doubtful = part.confidence is not None and reading.doubts(part.confidence)
+    return Hit(
+        document_id(path, part.place), path, part.place, part.title, store.levels[level], passage, start, marks,
+        part.confidence, part.page, doubtful,
+    )  # fmt: skip
 
 
 def document_id(path: str, place: str) -> str:

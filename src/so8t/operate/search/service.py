@@ -6,25 +6,28 @@ import asyncio
 import io
 import logging
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from so8t.core.errors import LedgerUnavailable, RecordInvalid
+from so8t.core.errors import LedgerUnavailable, PackageMissing, RecordInvalid
 from so8t.core.ledger_lock import lock
 from so8t.core.progress import Progress
 from so8t.core.serve_config import SearchConfig
 from so8t.decide.policy import Policy
+from so8t.documents.ocr_process import OcrProcess, ocr_missing
 from so8t.operate.gateway import Gateway
 from so8t.operate.identity.identity import Identity
 from so8t.operate.search.changes import Changes
-from so8t.operate.search.folders import Folder, folders_of
-from so8t.operate.search.indexing import Report, update
+from so8t.operate.search.folders import Folder, folders_of, reads_images
+from so8t.operate.search.indexing import Report, read_waiting, update
 from so8t.operate.search.searching import Result, search
 from so8t.operate.search.store import IndexStore
 
 QUIET_SECONDS = 0.5  # between two looks at what has changed: programs save a file in several steps
+ENDING_SECONDS = 10.0  # for the thread whose reader was ended
 BUSY_SECONDS = 30.0  # until the lock is tried again while another gateway keeps the index
 logger = logging.getLogger("so8t.serve")
 
@@ -36,6 +39,7 @@ class DocumentSearch:
     gateway: Gateway
     config: SearchConfig
     last: Report | None = None
+    last_ocr: Report | None = None
     problem: str = ""
     _reader: IndexStore | None = field(default=None, repr=False)
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
@@ -69,7 +73,7 @@ class DocumentSearch:
         if self._reader is None or self._reader.levels != self.policy.levels.names:
             self.close()
             self._reader = IndexStore(self.path, self.policy.levels.names)
-        return search(self._reader, query, clearance, folders, most)
+        return search(self._reader, query, clearance, folders, most, self.policy.reading)
 
     def close(self) -> None:
         if self._reader is not None:
@@ -80,7 +84,12 @@ class DocumentSearch:
         """For administrators: how far the index is, and what could not be read."""
         async with self._asking:
             told = await asyncio.to_thread(self._state)
-        return told | {"problem": self.problem, "last": self.last.to_json() if self.last else None}
+        return told | {
+            "problem": self.problem,
+            "last": self.last.to_json() if self.last else None,
+            "ocr": {"on": reads_images(self.config), "missing": ocr_missing() if self.config.ocr else "",
+                    "last": self.last_ocr.to_json() if self.last_ocr else None},
+        }  # fmt: skip
 
     def _state(self) -> dict[str, Any]:
         store = IndexStore(self.path, self.policy.levels.names)
@@ -133,7 +142,37 @@ class DocumentSearch:
                 due = clock() + self.config.rescan_minutes * 60
             elif paths:
                 await self._update(store, folders, policy, paths)
+            if reads_images(self.config):
+                await self._read_waiting(store, folders, policy, changes)
             await asyncio.sleep(QUIET_SECONDS)
+
+    async def _read_waiting(
+        self, store: IndexStore, folders: Sequence[Folder], policy: Policy, changes: Changes
+    ) -> None:
+        """What only OCR can read, until something else has changed: that goes first."""
+        if not await asyncio.to_thread(store.waiting):
+            return
+        stop, ocr = threading.Event(), OcrProcess(low=True)
+
+        def go_on() -> bool:
+            return not (stop.is_set() or changes.waiting or policy.digest != self.policy.digest)
+
+        quiet = Progress(stream=io.StringIO())
+        reading = asyncio.ensure_future(
+            asyncio.to_thread(read_waiting, store, folders, policy, quiet, ocr, go_on, stop.is_set)
+        )
+        try:
+            self.last_ocr = await asyncio.shield(reading)
+        except PackageMissing as error:
+            self.problem = error.detail
+            await asyncio.sleep(BUSY_SECONDS)
+        finally:
+            stop.set()
+            ocr.close()
+            await asyncio.wait({reading}, timeout=ENDING_SECONDS)
+            ocr.close()  # one that it had just started
+        for path, reason in self.last_ocr.unread.items() if self.last_ocr else ():
+            logger.warning("document search: %s: %s", path, reason)
 
     async def _update(
         self, store: IndexStore, folders: Sequence[Folder], policy: Policy, only: set[Path] | None

@@ -8,8 +8,8 @@ model, so a sentence without one shows as such: the model's own, which nobody sh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -25,6 +25,7 @@ from so8t.operate.search.searching import Hit, Result
 
 PASSAGES = 4
 SUPPORTED = 0.5  # least share of a sentence's pairs of characters that its passage holds
+MISREAD = "\n(注意: 出典{numbers}は画像から読み取った文で、確度が低く、読み違いがありえます。原本で確かめてください)"
 NOT_FOUND = "その権限で読める文書の中に、あてはまる箇所が見つかりません。"
 
 
@@ -38,24 +39,38 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Sourced:
-    """`reply` None: nothing was found, so nobody was asked. `left_out`: places of passages that may hold orders."""
+    """`reply` None: nothing was found, so nobody was asked. `left_out`: places of passages that may hold orders.
+
+    `readings`: the confidence of those read by OCR, by their id; `doubtful`: numbers of those read badly.
+    """
 
     reply: Reply | None
     documents: tuple[Excerpt, ...]
     sentences: tuple[Sentence, ...]
     left_out: tuple[str, ...]
+    readings: Mapping[str, float] = field(default_factory=dict)
+    doubtful: tuple[int, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The answer, and under one that was released which of its sources may have been misread."""
+        if self.reply is None:
+            return NOT_FOUND
+        warned = self.doubtful and self.sentences
+        return self.reply.text + (MISREAD.format(numbers=_numbers(self.doubtful)) if warned else "")
 
     def to_json(self) -> dict[str, Any]:
         verdict = self.reply.verdict if self.reply else None
         return {
-            "answer": self.reply.text if self.reply else NOT_FOUND,
+            "answer": self.text,
             "decision": verdict.decision if verdict else None,
             "reason": verdict.reason if verdict else "",
             "ledger": {"seq": self.reply.ledger_seq, "head": self.reply.ledger_head} if self.reply else None,
             "classification": max_level(self.documents),
             "sentences": [{"text": s.text, "source": s.source} for s in self.sentences],
             "documents": [
-                {"number": n, "id": d.id, "place": d.place, "classification": d.classification, "passage": d.text}
+                {"number": n, "id": d.id, "place": d.place, "classification": d.classification, "passage": d.text,
+                 "ocr_confidence": self.readings.get(d.id), "doubtful": n in self.doubtful}
                 for n, d in enumerate(self.documents, 1)
             ],
             "left_out": list(self.left_out),
@@ -80,7 +95,11 @@ async def answer(
     )
     reply = await gateway.ask(request, options)
     released = reply.verdict.decision is Decision.ALLOW and not (reply.withheld or reply.failed)
-    return Sourced(reply, documents, supported(reply.text, documents) if released else (), left_out)
+    readings = {hit.id: round(hit.confidence, 4) for hit in found.hits if hit.confidence is not None}
+    bad = {hit.id for hit in found.hits if hit.doubtful}
+    doubtful = tuple(n for n, one in enumerate(documents, 1) if one.id in bad)
+    sentences = supported(reply.text, documents) if released else ()
+    return Sourced(reply, documents, sentences, left_out, readings, doubtful)
 
 
 def excerpts(hits: Sequence[Hit], clearance: str, policy: Policy) -> tuple[tuple[Excerpt, ...], tuple[str, ...]]:
@@ -100,6 +119,10 @@ def supported(text: str, documents: Sequence[Excerpt]) -> tuple[Sentence, ...]:
     """Each sentence with the passage that holds most of its pairs of characters, if it holds enough of them."""
     pairs = [_pairs(one.text) for one in documents]
     return tuple(Sentence(sentence, _source(sentence, pairs)) for sentence in sentences(text))
+
+
+def _numbers(found: Sequence[int]) -> str:
+    return "・".join(f"[{number}]" for number in found)
 
 
 def _pairs(text: str) -> set[str]:

@@ -21,14 +21,16 @@ import apsw
 from so8t.core.errors import IndexBroken
 from so8t.operate.search.grams import indexed
 
-VERSION = 1
+VERSION = 2
 _SCHEMA = (
     "CREATE TABLE about(version INTEGER NOT NULL, levels TEXT NOT NULL)",
     "CREATE TABLE files(id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, folder TEXT NOT NULL, level INTEGER, "
-    "size INTEGER NOT NULL, changed INTEGER NOT NULL, terms TEXT NOT NULL, reason TEXT NOT NULL)",
+    "size INTEGER NOT NULL, changed INTEGER NOT NULL, terms TEXT NOT NULL, reason TEXT NOT NULL, "
+    "waiting INTEGER NOT NULL)",
     "CREATE INDEX files_folder ON files(folder)",
     "CREATE TABLE parts(id INTEGER PRIMARY KEY, file INTEGER NOT NULL, level INTEGER NOT NULL, place TEXT NOT NULL, "
-    "title TEXT NOT NULL, text TEXT NOT NULL)",
+    "title TEXT NOT NULL, text TEXT NOT NULL, confidence REAL, page INTEGER)",
+    "CREATE INDEX files_waiting ON files(waiting) WHERE waiting",
     "CREATE INDEX parts_file ON parts(file)",
 )
 _GRAMS = (
@@ -40,7 +42,10 @@ SEPARATOR = "\x1f"
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A file as the index has it. `terms`: what its level was worked out from, besides its text (folders.py)."""
+    """A file as the index has it. `terms`: what its level was worked out from, besides its text (folders.py).
+
+    waiting: it has pages that only OCR can read, and nothing of it is found before they are.
+    """
 
     path: str
     folder: str
@@ -48,15 +53,21 @@ class Known:
     changed: int
     terms: str
     reason: str = ""
+    waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a file with a place of its own: the whole of it, a page, a sheet, an attachment."""
+    """A piece of a file with a place of its own: the whole of it, a page, a sheet, an attachment.
+
+    confidence, page: of a page read by OCR; None for what lay there as text.
+    """
 
     place: str
     title: str
     text: str
+    confidence: float | None = None
+    page: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +144,20 @@ class IndexStore:
     def put(self, known: Known, level: int | None, parts: Iterable[Part]) -> None:
         """In the place of what the index had of this file. level None: it could not be read, and `reason` says why."""
         self.remove(known.path)
-        values = (known.path, known.folder, level, known.size, known.changed, known.terms, known.reason)
+        values = (known.path, known.folder, level, known.size, known.changed, known.terms, known.reason,
+                  known.waiting)  # fmt: skip
         self.db.execute(
-            "INSERT INTO files(path, folder, level, size, changed, terms, reason) VALUES(?, ?, ?, ?, ?, ?, ?)", values
+            "INSERT INTO files(path, folder, level, size, changed, terms, reason, waiting) "
+            "VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+            values,
         )
         if level is None:
             return
         file = self.db.last_insert_rowid()
         for part in parts:
             self.db.execute(
-                "INSERT INTO parts(file, level, place, title, text) VALUES(?, ?, ?, ?, ?)",
-                (file, level, part.place, part.title, part.text),
+                "INSERT INTO parts(file, level, place, title, text, confidence, page) VALUES(?, ?, ?, ?, ?, ?, ?)",
+                (file, level, part.place, part.title, part.text, part.confidence, part.page),
             )
             row = self.db.last_insert_rowid()
             pairs = indexed(f"{part.place}\n{part.title}\n{part.text}")
@@ -157,8 +171,15 @@ class IndexStore:
             self.db.execute("DELETE FROM files WHERE id = ?", (file,))
 
     def known(self) -> dict[str, Known]:
-        rows = self.db.execute("SELECT path, folder, size, changed, terms, reason FROM files")
-        return {row[0]: Known(*row) for row in rows}
+        rows = self.db.execute("SELECT path, folder, size, changed, terms, reason, waiting FROM files")
+        return {
+            path: Known(path, folder, size, changed, terms, reason, bool(waiting))
+            for path, folder, size, changed, terms, reason, waiting in rows
+        }
+
+    def waiting(self) -> list[str]:
+        """Paths of the files that wait for OCR, in the order in which they were found."""
+        return [path for (path,) in self.db.execute("SELECT path FROM files WHERE waiting ORDER BY id")]
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -185,7 +206,7 @@ class IndexStore:
     def part(self, id: int, clearance: int) -> tuple[str, Part] | None:
         """(file's path, the part); None for one above the clearance, as for one that is not there."""
         row = self.db.execute(
-            "SELECT files.path, place, title, text FROM parts JOIN files ON files.id = parts.file "
+            "SELECT files.path, place, title, text, confidence, page FROM parts JOIN files ON files.id = parts.file "
             "WHERE parts.id = ? AND parts.level <= ?",
             (id, clearance),
         ).fetchone()
@@ -193,12 +214,17 @@ class IndexStore:
 
     def state(self) -> dict[str, Any]:
         """For who runs the server: how many files, and what could not be read."""
-        files, unread = self._one("SELECT count(*), count(*) FILTER (WHERE level IS NULL) FROM files")
+        files, unread, waiting = self._one(
+            "SELECT count(*), count(*) FILTER (WHERE level IS NULL AND NOT waiting), "
+            "count(*) FILTER (WHERE waiting) FROM files"
+        )
+        (scanned,) = self._one("SELECT count(*) FROM parts WHERE confidence IS NOT NULL")
         by_level = dict(self.db.execute("SELECT level, count(*) FROM files WHERE level IS NOT NULL GROUP BY level"))
-        reasons = dict(self.db.execute("SELECT reason, count(*) FROM files WHERE level IS NULL GROUP BY reason"))
+        unread_ones = "FROM files WHERE level IS NULL AND NOT waiting"
+        reasons = dict(self.db.execute(f"SELECT reason, count(*) {unread_ones} GROUP BY reason"))
         return {
             "files": files, "unread": unread, "levels": {self.levels[k]: n for k, n in sorted(by_level.items())},
-            "reasons": reasons,
+            "reasons": reasons, "waiting_for_ocr": waiting, "pages_by_ocr": scanned,
         }  # fmt: skip
 
 

@@ -17,9 +17,9 @@ SECONDS = 30.0
 Json = dict[str, Any]
 
 
-async def read_json(request: Request) -> Json:
+async def read_json(request: Request, maximum: int = MAX_BYTES) -> Json:
     """The body as an object. Raises BodyTooLarge (413), BodyTooSlow (408), RecordInvalid (400)."""
-    raw = await read_bytes(request, MAX_BYTES)
+    raw = await read_bytes(request, maximum)
     try:
         value = orjson.loads(raw)  # refuses bad UTF-8, lone surrogates, NaN, and more than 1,024 levels
     except ValueError as error:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -16,7 +16,8 @@ from so8t.operate.answering import AnswerOptions
 from so8t.operate.gateway import Gateway
 from so8t.operate.identity.authenticator import Authenticator
 from so8t.operate.identity.identity import Identity, Role
-from so8t.operate.server.body import Json
+from so8t.operate.intake.intake import Intake, Said
+from so8t.operate.server.body import MAX_BYTES, Json
 from so8t.operate.server.errors import ModelUnknown
 from so8t.operate.server.places import enter
 
@@ -34,6 +35,7 @@ class Office:
     created: int
     maximum_tokens: int
     details: Mapping[str, Any]
+    intake: Intake | None = None
 
     async def identity(self, http: HttpRequest, *roles: Role) -> Identity:
         """Who asks. Raises NotIdentified, NotPermitted, TooManyAttempts, Crowded."""
@@ -50,6 +52,20 @@ class Office:
         if not isinstance(model, str) or model.removesuffix(":latest") != self.model:
             raise ModelUnknown(detail=repr(model)[:80])
         return model
+
+    @property
+    def longest(self) -> int:
+        """Bytes of a request that may hold images."""
+        return MAX_BYTES if self.intake is None else self.intake.config.megabytes << 20
+
+    async def asked(self, identity: Identity, said: Sequence[Said], body: Json) -> Request:
+        """request() of what was said, images read. Raises RecordInvalid, Busy, PackageMissing."""
+        if not any(one.uploads for one in said):
+            return self.request(identity, [Turn(one.role, one.text) for one in said], body)  # type: ignore[arg-type]
+        if self.intake is None:
+            raise RecordInvalid(where="messages", detail="images are not read here (serve.intake, so8t[ocr])")
+        turns, attachments = await self.intake.turns(identity.name, said, self.gateway.judge.policy)
+        return replace(self.request(identity, turns, body), attachments=attachments)
 
     def request(self, identity: Identity, turns: list[Turn], body: Json) -> Request:
         """What the gateway judges: the last turn, after those before it.

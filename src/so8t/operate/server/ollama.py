@@ -20,9 +20,11 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from so8t.core.errors import RecordInvalid, So8tError
-from so8t.core.types import Reply, Turn
+from so8t.core.types import Reply
 from so8t.operate.answering import AnswerOptions
 from so8t.operate.gateway import Stream
+from so8t.operate.intake.intake import Said
+from so8t.operate.intake.upload import Upload, from_base64
 from so8t.operate.server.body import Json, read_json
 from so8t.operate.server.errors import NotOffered, ollama_error
 from so8t.operate.server.office import Office, finish_reason, shown, verdict_headers
@@ -56,25 +58,26 @@ class Ollama:
 
     async def chat(self, http: HttpRequest) -> Response:
         identity = await self.office.identity(http)
-        body = await read_json(http)
+        body = await read_json(http, self.office.longest)
         if body.get("tools") or body.get("format"):
             raise RecordInvalid(where="tools, format", detail="not offered")
-        request = self.office.request(identity, _turns(body.get("messages")), body)
+        request = await self.office.asked(identity, _turns(body.get("messages")), body)
         return await self._answered(
             body, lambda options: _Asked(self.office, request, options, lambda text: {"message": _message(text)})
         )
 
     async def generate(self, http: HttpRequest) -> Response:
         identity = await self.office.identity(http)
-        body = await read_json(http)
-        for name in ("template", "raw", "format", "suffix", "context", "images"):
+        body = await read_json(http, self.office.longest)
+        for name in ("template", "raw", "format", "suffix", "context"):
             if body.get(name):
                 raise RecordInvalid(where=name, detail="not offered")
         system, prompt = body.get("system") or "", body.get("prompt") or ""
         if not isinstance(system, str) or not isinstance(prompt, str):
             raise RecordInvalid(where="prompt", detail="text expected")
-        turns = [Turn("system", system)] if system else []
-        request = self.office.request(identity, [*turns, Turn("user", prompt)], body)
+        said = [Said("system", system)] if system else []
+        asked = Said("user", prompt, _images(body.get("images"), "images"))
+        request = await self.office.asked(identity, [*said, asked], body)
         return await self._answered(
             body, lambda options: _Asked(self.office, request, options, lambda text: {"response": text})
         )
@@ -180,7 +183,7 @@ class _Asked:
         yield _line(_head(model) | self.worded("") | {"done": True, "done_reason": how} | counts)
 
 
-def _turns(messages: object) -> list[Turn]:
+def _turns(messages: object) -> list[Said]:
     if not isinstance(messages, list) or not messages:
         raise RecordInvalid(where="messages", detail="a list expected")
     found = []
@@ -188,10 +191,19 @@ def _turns(messages: object) -> list[Turn]:
         where = f"messages[{number}]"
         if not isinstance(message, dict) or message.get("role") not in ROLES:
             raise RecordInvalid(where=where, detail=f"role: {' '.join(ROLES)}")
-        if not isinstance(message.get("content"), str) or message.get("images"):
+        if not isinstance(message.get("content"), str):
             raise RecordInvalid(where=where, detail="content: text expected")
-        found.append(Turn(message["role"], message["content"]))
+        found.append(Said(message["role"], message["content"], _images(message.get("images"), where)))
     return found
+
+
+def _images(images: object, where: str) -> tuple[Upload, ...]:
+    """Base64 without a data: URL's head, as Ollama has it."""
+    if images is None:
+        return ()
+    if not isinstance(images, list):
+        raise RecordInvalid(where=where, detail="images: a list expected")
+    return tuple(from_base64(image, f"{where}.images") for image in images)
 
 
 def _how(reply: Reply) -> str:

@@ -2,7 +2,8 @@
 
 Source: OpenAI's API reference. What is added: the field `so8t` in the answer (in a stream, in its first chunk) and the
 headers x-so8t-*. A request that is refused or handed over is a normal answer that says so, with finish_reason
-"content_filter". Tools, several choices and log-probabilities are not offered and are an error, not ignored.
+"content_filter". Images and PDFs are read where they come with the message, as data: URLs: nothing is fetched. Tools,
+several choices and log-probabilities are not offered and are an error, not ignored.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from so8t.core.errors import RecordInvalid, So8tError
-from so8t.core.types import Reply, Turn
+from so8t.core.types import Reply
 from so8t.operate.gateway import Stream
+from so8t.operate.intake.intake import Said
+from so8t.operate.intake.upload import Upload, from_part
 from so8t.operate.server.body import Json, read_json
 from so8t.operate.server.errors import openai_error, status_of
 from so8t.operate.server.office import Office, finish_reason, shown, verdict_headers
@@ -56,10 +59,10 @@ class OpenAi:
 
     async def chat(self, http: HttpRequest) -> Response:
         identity = await self.office.identity(http)
-        body = await read_json(http)
+        body = await read_json(http, self.office.longest)
         model = self.office.known(body.get("model"))
         _refuse_unoffered(body)
-        request = self.office.request(identity, turns(body.get("messages")), body)
+        request = await self.office.asked(identity, turns(body.get("messages")), body)
         limit = body.get("max_completion_tokens", body.get("max_tokens"))
         options = self.office.options(
             limit, body.get("temperature"), body.get("top_p"), body.get("seed"), body.get("stop")
@@ -86,29 +89,32 @@ class OpenAi:
         return {"id": self.office.model, "object": "model", "created": self.office.created, "owned_by": "so8t"}
 
 
-def turns(messages: object) -> list[Turn]:
-    """OpenAI's messages as turns of text. Raises RecordInvalid for anything that is not text."""
+def turns(messages: object) -> list[Said]:
+    """OpenAI's messages as turns of text and images. Raises RecordInvalid for anything else."""
     if not isinstance(messages, list) or not messages:
         raise RecordInvalid(where="messages", detail="a list expected")
     return [_turn(message, f"messages[{number}]") for number, message in enumerate(messages)]
 
 
-def _turn(message: object, where: str) -> Turn:
+def _turn(message: object, where: str) -> Said:
     role = message.get("role") if isinstance(message, dict) else None
     if not isinstance(message, dict) or not isinstance(role, str) or role not in ROLES:
         raise RecordInvalid(where=where, detail=f"role: {' '.join(ROLES)}")
     content = message.get("content")
-    if isinstance(content, list):
-        content = "\n".join(_part(part, where) for part in content)
-    if not isinstance(content, str):
+    parts = [_part(part, where) for part in content] if isinstance(content, list) else [content]
+    texts_, uploads = [p for p in parts if not isinstance(p, Upload)], [p for p in parts if isinstance(p, Upload)]
+    if not all(isinstance(text, str) for text in texts_):
         raise RecordInvalid(where=where, detail="content: text expected")
-    return Turn(ROLES[role], content)  # type: ignore[arg-type]
+    return Said(ROLES[role], "\n".join(texts_), tuple(uploads))  # type: ignore[arg-type]
 
 
-def _part(part: object, where: str) -> str:
-    if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
-        raise RecordInvalid(where=where, detail="only parts of type text are read")
-    return str(part["text"])
+def _part(part: object, where: str) -> str | Upload:
+    if isinstance(part, dict):
+        if part.get("type") == "text" and isinstance(part.get("text"), str):
+            return str(part["text"])
+        if (found := from_part(part, where)) is not None:
+            return found
+    raise RecordInvalid(where=where, detail="only parts of type text, image_url and file are read")
 
 
 def texts(value: object) -> list[str]:

@@ -62,9 +62,8 @@ def verdict() -> Schema:
 
 
 def _openai() -> Schema:
-    message = _object(
-        {"role": {"enum": sorted(ROLES)}, "content": {"type": "string", "maxLength": MAX_QUERY}}, required=True
-    )
+    content = {"oneOf": [_text(), {"type": "array", "items": {"oneOf": _parts()}, "minItems": 1, "maxItems": 16}]}
+    message = _object({"role": {"enum": sorted(ROLES)}, "content": content}, required=True)
     chat = _object(
         {
             "model": STRING,
@@ -100,8 +99,27 @@ def _openai() -> Schema:
     }
 
 
+def _text() -> Schema:
+    return {"type": "string", "maxLength": MAX_QUERY}
+
+
+def _parts() -> list[Schema]:
+    """What a message may be made of; an image or PDF lies in its data: URL."""
+    url = {"type": "string", "pattern": "^data:"}
+    return [
+        _object({"type": {"const": "text"}, "text": _text()}),
+        _object({"type": {"const": "image_url"}, "image_url": _object({"url": url})}),
+        _object({"type": {"const": "file"}, "file": _object({"file_data": url})}),
+    ]
+
+
+def _images() -> Schema:
+    return {"type": "array", "items": {"type": "string", "contentEncoding": "base64"}, "maxItems": 16}
+
+
 def _ollama() -> Schema:
-    message = _object({"role": {"enum": ["system", "user", "assistant"]}, "content": STRING}, required=True)
+    said = {"role": {"enum": ["system", "user", "assistant"]}, "content": STRING, "images": _images()}
+    message = _object(said, ("role", "content"))
     options = _object(
         {
             "num_predict": {"type": "integer", "minimum": 1},
@@ -113,7 +131,7 @@ def _ollama() -> Schema:
     common = {"model": STRING, "stream": {"type": "boolean"}, "options": options, "so8t": _told()}
     lines = {"application/json": {"type": "object"}, "application/x-ndjson": STRING}
     chat = _object({**common, "messages": {"type": "array", "items": message, "minItems": 1}}, ("model", "messages"))
-    generate = _object({**common, "prompt": STRING, "system": STRING}, ("model", "prompt"))
+    generate = _object({**common, "prompt": STRING, "system": STRING, "images": _images()}, ("model", "prompt"))
     plain = {"application/json": {"type": "object"}}
     return {
         "/api/chat": {"post": _operation(lines, chat)},

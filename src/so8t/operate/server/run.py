@@ -24,6 +24,7 @@ from so8t.operate.server.office import Office
 from so8t.operate.server.office_work import routes as work_routes
 from so8t.operate.server.protocol import GuardedHttp
 from so8t.operate.server.reviews import routes as review_routes
+from so8t.operate.server.senses import routes as sense_routes
 from so8t.operate.serving import Running, hosts, made_at, model_details
 
 MODEL = "so8t"
@@ -33,7 +34,7 @@ GRACE_SECONDS, IDLE_SECONDS, ENDING_SECONDS = 30, 30, 5
 def office_of(running: Running) -> Office:
     return Office(
         running.gateway, running.authenticator, MODEL, made_at(running.bundle), running.config.maximum_tokens,
-        model_details(running),
+        model_details(running), running.intake,
     )  # fmt: skip
 
 
@@ -55,6 +56,8 @@ def app_of(running: Running, office: Office, more: Sequence[BaseRoute] = ()) -> 
     routes += mcp_routes(office, hosts(running.config))
     if running.search is not None:
         routes += document_routes(office, running.search)
+    if running.senses is not None:
+        routes += sense_routes(office, running.senses)
     config = running.config
     return application(office, routes, hosts=hosts(config), concurrent=config.concurrent, each=config.concurrent_each)
 

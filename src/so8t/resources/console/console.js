@@ -42,7 +42,8 @@
     event.preventDefault();
     const button = form.querySelector("button");
     if (button.disabled || !form.elements.query.value.trim()) return;
-    const said = form.dataset, query = form.elements.query.value, body = new URLSearchParams(new FormData(form));
+    const said = form.dataset, query = form.elements.query.value, data = new FormData(form);
+    const body = form.enctype.startsWith("multipart/") ? data : new URLSearchParams(data);
     button.disabled = true;
     live.className = "live";
     live.textContent = said.sending;
@@ -63,6 +64,7 @@
       });
       if (!end) throw new Error("");
       form.elements.query.value = "";
+      if (form.elements.images) form.elements.images.value = "";
       history.replaceState(null, "", "/console/chat?after=" + end);
       await renew("/console/chat?after=" + end);
       live.textContent = live.textContent.replace(said.writing, said.done);

@@ -1,0 +1,176 @@
+"""Work on what comes from outside, in a process of its own: bounded in time, and what breaks it breaks it alone.
+
+The parent writes one line of JSON, {"bytes": n, ...}, and n bytes; the child answers lines of JSON, the last of them
+{"end": true} or {"error": ...}. A decoder that hangs is killed with its process and the next question starts a new one;
+no decoder's crash reaches the server, and its work does not hold the server's interpreter.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from so8t.core.errors import DataError, PackageMissing, So8tError, SourceUnreadable
+
+MAXIMUM_LINE = 64 << 20  # bytes of one answer: a page as PNG in base64, the text of a recording
+MAXIMUM_CONTENT = 1 << 30
+Answers = Callable[[Mapping[str, Any], bytes], Iterable[Mapping[str, Any]]]
+
+
+class Child:
+    """`module` is run with -m; `seconds` may pass until its next answer. Any thread may ask; one question at a time.
+
+    `low`: only with what others leave of the processor.
+    """
+
+    def __init__(self, module: str, arguments: Sequence[str] = (), *, seconds: float = 60.0, low: bool = False) -> None:
+        self._command = [sys.executable, "-P", "-m", module, *arguments]
+        self._seconds, self._low = seconds, low
+        self._process: subprocess.Popen[bytes] | None = None
+        self._one = threading.Lock()
+
+    def ask(self, head: Mapping[str, Any], content: bytes) -> Iterator[dict[str, Any]]:
+        """The answers as they come; who stops listening ends the process.
+
+        Raises SourceUnreadable for what the child could not read, was killed by or took too long for; PackageMissing.
+        """
+        with self._one:
+            process, whole = self._started(), False
+            try:
+                self._send(process, head, content)
+                while not (answer := self._answer(process)).get("end"):
+                    _raise_told(answer)
+                    yield answer
+                whole = True
+            except DataError as error:
+                whole = not isinstance(error, _Lost)
+                raise SourceUnreadable(where=error.where, detail=error.detail) from error
+            finally:
+                if not whole:
+                    self._kill()
+
+    def close(self) -> None:
+        """Ends it, also in the middle of a question."""
+        self._kill()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            path = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                env=environment, creationflags=_BELOW_NORMAL if self._low else 0,
+            )  # fmt: skip
+            if self._low and hasattr(os, "setpriority"):
+                os.setpriority(os.PRIO_PROCESS, self._process.pid, 10)
+        return self._process
+
+    def _send(self, process: subprocess.Popen[bytes], head: Mapping[str, Any], content: bytes) -> None:
+        assert process.stdin is not None
+        line = json.dumps({**head, "bytes": len(content)}).encode() + b"\n"
+        try:
+            with self._watched(process):
+                process.stdin.write(line)
+                process.stdin.write(content)
+                process.stdin.flush()
+        except OSError as error:
+            raise _Lost(detail="the reader stopped") from error
+
+    def _answer(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
+        assert process.stdout is not None
+        with self._watched(process) as watch:
+            line = process.stdout.readline(MAXIMUM_LINE)
+        if not line.endswith(b"\n"):
+            raise _Lost(detail=f"> {self._seconds:g} s" if watch.late else "the reader stopped")
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def _watched(self, process: subprocess.Popen[bytes]) -> _Watch:
+        return _Watch(process, self._seconds)
+
+    def _kill(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        for pipe in (process.stdin, process.stdout):
+            try:
+                if pipe is not None:
+                    pipe.close()
+            except OSError:  # what was still to be written
+                continue
+        process.wait()
+
+
+class _Lost(DataError):
+    """The process is of no more use."""
+
+
+class _Watch:
+    """Kills a process that takes too long for what the block waits for."""
+
+    def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
+        self._process, self.late = process, False
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> _Watch:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def _end(self) -> None:
+        self.late = True
+        self._process.kill()
+
+
+_BELOW_NORMAL = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)
+
+
+def _raise_told(answer: Mapping[str, Any]) -> None:
+    told = answer.get("error")
+    if told == PackageMissing.__name__:
+        raise PackageMissing(detail=str(answer.get("detail", "")))
+    if told is not None:
+        raise DataError(where=answer.get("where", ""), detail=str(answer.get("detail", "")) or str(told))
+
+
+def serve(answers: Answers) -> None:
+    """The child's side: one question after the other until the parent has gone."""
+    source, out = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no answer
+    while line := source.readline(1 << 20):
+        head = json.loads(line)
+        size = int(head.pop("bytes"))
+        if not 0 <= size <= MAXIMUM_CONTENT:
+            return
+        content = _exactly(source, size)
+        try:
+            for answer in answers(head, content):
+                _say(out, answer)
+        except So8tError as error:
+            _say(out, {"error": type(error).__name__, "where": error.where, "detail": error.detail})
+        except Exception as error:  # of a decoder, on crafted content: whatever comes up
+            _say(out, {"error": type(error).__name__})
+        else:
+            _say(out, {"end": True})
+
+
+def _exactly(source: BinaryIO, size: int) -> bytes:
+    content = source.read(size)
+    if len(content) < size:
+        raise SystemExit
+    return content
+
+
+def _say(out: BinaryIO, answer: Mapping[str, Any]) -> None:
+    out.write(json.dumps(answer).encode() + b"\n")
+    out.flush()

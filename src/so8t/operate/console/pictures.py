@@ -1,0 +1,71 @@
+"""Images of a request, for who decides on it and who audits it: each page anew as PNG, and each look in the ledger.
+
+The file itself never reaches a browser: a crafted image would be decoded there with the reviewer's rights.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from so8t.core.errors import RecordInvalid, SourceUnreadable
+from so8t.core.ledger_read import Stored
+from so8t.operate.console.visit import Visit, number
+from so8t.operate.intake.kept import TEXTS
+
+HEADERS = {"content-security-policy": "default-src 'none'; sandbox", "x-content-type-options": "nosniff"}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One page beside what was read on it. `kept`: there is an image to show; doubtful: by the policy in force."""
+
+    number: int
+    page: int
+    name: str
+    text: str | None
+    confidence: float
+    engine: str
+    doubtful: bool
+    kept: bool
+
+
+def shown(visit: Visit, data: Mapping[str, Any], texts: Mapping[str, str]) -> list[Shown]:
+    """The pages of an entry's attachments; text None where it was erased."""
+    told = data.get("attachments") or []
+    words = orjson.loads(texts[TEXTS]) if TEXTS in texts else None
+    reading = visit.running.policy.policy.reading
+    found = []
+    for at, one in enumerate(told):
+        said = dict(words[at][2]) if words is not None else {}
+        name = words[at][0] if words is not None else ""
+        for page in one["pages"]:
+            text = said.get(page["page"]) if words is not None else None
+            doubtful, kept = (
+                reading.doubts(page["confidence"], page["engine"]),
+                bool(one["sealed"]) and words is not None,
+            )
+            found.append(Shown(at, page["page"], name, text, page["confidence"], page["engine"], doubtful, kept))
+    return found
+
+
+async def picture(visit: Visit, entry: Stored) -> Response:
+    """The page that the address names, once it is written down who looks. Raises RecordInvalid, Busy."""
+    at, page = (number(visit.http.path_params[name], name) for name in ("number", "page"))
+    running = visit.running
+    if running.intake is None:
+        raise RecordInvalid(where="serve.intake", detail="no images are shown here")
+    body = {"event": "image_read", "actor": visit.identity.name, "seq": entry.seq, "of": entry.actor, "number": at}
+    await running.gateway.note("access", body)
+    texts = await asyncio.to_thread(running.reader.texts, entry.seq)
+    content = await asyncio.to_thread(running.gateway.kept.read, entry.data, texts, at)
+    try:
+        png = await running.intake.picture(content, str(entry.data["attachments"][at]["media_type"]), page)
+    except SourceUnreadable as error:
+        raise RecordInvalid(where="image", detail=error.detail) from error
+    return Response(png, 200, HEADERS, "image/png")
