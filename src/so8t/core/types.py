@@ -157,6 +157,7 @@ class Request:
     """What an employee asks, with who asks and what is touched; `history` is what was said before, oldest first.
 
     documents: what an answer is to be taken from. They are not judged; `classification` covers their levels.
+    agent: which of the office's agents is to answer; "" = none of them. It may only be stricter (judge/narrowing.py).
     """
 
     id: str
@@ -167,6 +168,7 @@ class Request:
     user: str = "anonymous"
     history: tuple[Turn, ...] = ()
     documents: tuple[Excerpt, ...] = ()
+    agent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,20 +8,22 @@ second entry says how it ended before the last.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from so8t.core.errors import BackendProtocol, LedgerError, RecordInvalid, So8tError
+from so8t.core.errors import AgentUnknown, BackendProtocol, LedgerError, RecordInvalid, So8tError
 from so8t.core.ledger import Ledger
 from so8t.core.ledger_format import Entry
-from so8t.core.types import Decision, Reply, Request, Verdict, canonical_json
+from so8t.core.types import Decision, Opinion, Reply, Request, Verdict, canonical_json
 from so8t.decide.clearance import effective_classification
 from so8t.decide.policy import Policy
 from so8t.decide.views import views
+from so8t.judge.narrowing import Narrowing, with_floor
 from so8t.judge.triple import TripleJudge
 from so8t.operate.answering import Answer, Answering, AnswerOptions
 from so8t.operate.words import refusal
@@ -55,7 +57,7 @@ class Gateway:
 
     `observers` are told of every durable verdict, `error_observers` of every error (code, request, its entry if it has
     one); they must not raise and not wait. `ledger_failure`: why the last
-    entry could not be made durable, or "".
+    entry could not be made durable, or "". `agents`: those a request may name.
     """
 
     judge: TripleJudge
@@ -66,12 +68,13 @@ class Gateway:
     clock: Callable[[], float] = time.perf_counter
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ledger_failure: str = ""
+    agents: Mapping[str, Narrowing] = field(default_factory=dict)
     _endings: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
 
     async def ask(self, request: Request, options: AnswerOptions | None = None) -> Reply:
         """Raises LedgerUnavailable when the verdict cannot be made durable, LevelUnknown or RecordInvalid for a
         request that nobody can judge."""
-        begin, judge = self.clock(), self.judge
+        begin, judge = self.clock(), self.judge_of(request)
         verdict = await self._judged(request, judge)
         judged = self.clock()
         answer = await self._whole(request, verdict, judge, options or AnswerOptions())
@@ -89,7 +92,7 @@ class Gateway:
 
     async def stream(self, request: Request, options: AnswerOptions | None = None) -> Stream:
         """The durable verdict and the sentences of the answer to come; the same errors as ask(), before any of it."""
-        judge = self.judge
+        judge = self.judge_of(request)
         verdict = await self._judged(request, judge)
         refused = None if verdict.decision == Decision.ALLOW else Answer(refusal(verdict))
         entry = await self._commit(request, verdict, refused, judge)
@@ -112,7 +115,7 @@ class Gateway:
 
     async def answer_reviewed(self, request: Request, decision_seq: int, review_seq: int) -> tuple[Entry, Answer]:
         """The model's answer to what a person has allowed, checked like any other, and its entry."""
-        judge = self.judge
+        judge = self.judge_of(request)
         answer = await self.answering.whole(request, request.domain, judge, AnswerOptions())
         body = {"request_id": request.id, "actor": request.user, "decision_seq": decision_seq, "review_seq": review_seq}
         entry = await self.record("answer", body | _ending(answer), {"reply": answer.text})
@@ -121,6 +124,35 @@ class Gateway:
     async def note(self, kind: str, body: dict[str, Any]) -> Entry:
         """What is no verdict and is kept all the same: a refused input, a login, a change of policy."""
         return await self.record(kind, body, {})
+
+    def judge_of(self, request: Request) -> TripleJudge:
+        """The office's judge, with the floors of the agent that the request names. Raises AgentUnknown."""
+        if not request.agent:
+            return self.judge
+        if request.agent not in self.agents:
+            raise AgentUnknown(where=request.id, detail=repr(request.agent)[:80])
+        return dataclasses.replace(self.judge, narrowing=self.agents[request.agent])
+
+    async def decide(
+        self, request: Request, floors: Sequence[Opinion] = (), told: Mapping[str, Any] | None = None
+    ) -> tuple[Verdict, Entry]:
+        """A verdict that is durable and no answer: what stands before something is done for the asker.
+
+        `floors`: further demands that nothing lowers; `told`: what the entry says beside. The same errors as ask().
+        """
+        judge = self.judge_of(request)
+        verdict = await self._judged(request, judge)
+        for floor in floors:
+            verdict = with_floor(verdict, floor, judge.policy)
+        refused = None if verdict.decision == Decision.ALLOW else Answer(refusal(verdict))
+        return verdict, await self._commit(request, verdict, refused, judge, told)
+
+    async def ended(
+        self, request: Request, decision_seq: int, answer: Answer, told: Mapping[str, Any] | None = None
+    ) -> Entry:
+        """The entry of how an allowed request came to its end. Raises LedgerUnavailable."""
+        body: dict[str, Any] = {"request_id": request.id, "actor": request.user, "decision_seq": decision_seq}
+        return await self.record("answer", body | _ending(answer) | dict(told or {}), {"reply": answer.text})
 
     async def settled(self) -> None:
         """Returns when every answer that came to its end has its entry: for a graceful stop."""
@@ -140,7 +172,10 @@ class Gateway:
             return Answer(refusal(verdict))
         return await self.answering.whole(request, verdict.domain, judge, options)
 
-    async def _commit(self, request: Request, verdict: Verdict, answer: Answer | None, judge: TripleJudge) -> Entry:
+    async def _commit(
+        self, request: Request, verdict: Verdict, answer: Answer | None, judge: TripleJudge,
+        told: Mapping[str, Any] | None = None,
+    ) -> Entry:  # fmt: skip
         texts = {"query": request.query}
         if request.history:
             texts["history"] = canonical_json([[turn.role, turn.text] for turn in request.history])
@@ -148,7 +183,9 @@ class Gateway:
             texts["documents"] = canonical_json([[d.id, d.place, d.classification, d.text] for d in request.documents])
         if answer is not None:
             texts["reply"] = answer.text
-        body = ledger_body(request, verdict) | ({} if answer is None else _ending(answer))
+        body = ledger_body(request, verdict) | ({} if answer is None else _ending(answer)) | dict(told or {})
+        if judge.narrowing is not None:
+            body["agent"] = {"name": judge.narrowing.name, "digest": judge.narrowing.digest}
         if verdict.decision == Decision.ESCALATE:
             body["review"] = review_terms(request, verdict, judge.policy, self.now())
         entry = await self.record("decision", body, texts)
@@ -184,9 +221,7 @@ class Gateway:
 
     async def _end(self, request: Request, stream: Stream) -> None:
         assert stream.answer is not None
-        body = {"request_id": request.id, "actor": request.user, "decision_seq": stream.entry.seq}
-        body |= _ending(stream.answer)
-        await self.record("answer", body, {"reply": stream.answer.text})
+        await self.ended(request, stream.entry.seq, stream.answer)
 
     async def record(self, kind: str, body: dict[str, Any], texts: dict[str, str]) -> Entry:
         """An entry, once it is durable. Raises LedgerUnavailable."""

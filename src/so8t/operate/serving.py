@@ -22,6 +22,8 @@ from so8t.core.ledger import Ledger
 from so8t.core.ledger_read import LedgerReader
 from so8t.core.serve_config import LedgerConfig, ServeConfig
 from so8t.judge.triple import PROMPT, TripleJudge, load_triple, read_calibration
+from so8t.operate.agents.catalogue import catalogue_of
+from so8t.operate.agents.desk import AgentDesk
 from so8t.operate.answering import Answering
 from so8t.operate.background import beside
 from so8t.operate.bypass import Bypass
@@ -34,6 +36,7 @@ from so8t.operate.policy_watch import PolicyWatch
 from so8t.operate.review.notify import Notifier
 from so8t.operate.review.queue import ReviewQueue
 from so8t.operate.search.service import DocumentSearch, search_of
+from so8t.operate.tools.calling import tool_desk_of
 from so8t.operate.upstream import running_upstream
 
 SLOTS = 2
@@ -78,6 +81,7 @@ class Running:
     bypass: Bypass | None = None
     drift: Drift | None = None
     search: DocumentSearch | None = None
+    agents: AgentDesk | None = None
 
 
 @asynccontextmanager
@@ -128,11 +132,27 @@ async def running_office(
         if search is not None:
             stack.callback(search.close)
             work.append(search.watch)
+        agents = await agents_of(config, gateway, search, reviews)
         await stack.enter_async_context(beside(work))
         yield Running(
             config, bundle, quantisation, context, pool, gateway, policy, reader, reviews, notifier, events,
-            authenticator, unproven, bypass, drift, search,
+            authenticator, unproven, bypass, drift, search, agents,
         )  # fmt: skip
+
+
+async def agents_of(
+    config: ServeConfig, gateway: Gateway, search: DocumentSearch | None, reviews: ReviewQueue
+) -> AgentDesk:
+    """The agents of this office and their tools, with the ledger entry that says which they are.
+
+    Raises ConfigValueInvalid, LedgerUnavailable.
+    """
+    policy = gateway.judge.policy
+    catalogue = catalogue_of(config, policy)
+    await gateway.note("note", catalogue.ledger_body())
+    gateway.agents = {name: agent.narrowing() for name, agent in catalogue.agents.items()}
+    tools = tool_desk_of(gateway, config.tools, config.agents.pins, policy, reviews)
+    return AgentDesk(gateway, catalogue, search, tools, config.agents.calls)
 
 
 async def _stopped(gateway: Gateway, events: EventLog) -> None:

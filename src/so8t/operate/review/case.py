@@ -40,7 +40,10 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class ReviewCase:
-    """One handed-over request. `seq` is the number of its decision entry; times are ISO 8601, UTC."""
+    """One handed-over request. `seq` is the number of its decision entry; times are ISO 8601, UTC.
+
+    `agent` it was put to, and `tool` that was to be called; "" = none.
+    """
 
     seq: int
     request_id: str
@@ -61,6 +64,8 @@ class ReviewCase:
     closed: Status | None = None
     closed_seq: int | None = None
     answer_seq: int | None = None
+    agent: str = ""
+    tool: str = ""
 
     def status(self, now: datetime) -> Status:
         if self.closed is not None:
@@ -93,6 +98,8 @@ def opened(entry: Stored) -> ReviewCase:
         reason=str(data.get("reason", "")),
         confidence=float(data.get("confidence", 0.0)),
         opinions=tuple(data.get("opinions", ())),
+        agent=str((data.get("agent") or {}).get("name", "")),
+        tool=str((data.get("tool") or {}).get("name", "")),
     )
 
 

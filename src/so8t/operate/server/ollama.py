@@ -59,7 +59,9 @@ class Ollama:
         body = await read_json(http)
         if body.get("tools") or body.get("format"):
             raise RecordInvalid(where="tools, format", detail="not offered")
-        request = self.office.request(identity, _turns(body.get("messages")), body)
+        request = await self.office.prepared(
+            identity, self.office.request(identity, _turns(body.get("messages")), body)
+        )
         return await self._answered(
             body, lambda options: _Asked(self.office, request, options, lambda text: {"message": _message(text)})
         )
@@ -74,7 +76,9 @@ class Ollama:
         if not isinstance(system, str) or not isinstance(prompt, str):
             raise RecordInvalid(where="prompt", detail="text expected")
         turns = [Turn("system", system)] if system else []
-        request = self.office.request(identity, [*turns, Turn("user", prompt)], body)
+        request = await self.office.prepared(
+            identity, self.office.request(identity, [*turns, Turn("user", prompt)], body)
+        )
         return await self._answered(
             body, lambda options: _Asked(self.office, request, options, lambda text: {"response": text})
         )
@@ -109,14 +113,14 @@ class Ollama:
         return _json({"embedding": (await self.office.gateway.embed(identity.name, texts(body.get("prompt"))))[0]})
 
     async def tags(self, http: HttpRequest) -> Response:
-        await self.office.identity(http)
-        return _json({"models": [self._model()]})
+        identity = await self.office.identity(http)
+        return _json({"models": [self._model(name) for name in self.office.models(identity)]})
 
     async def show(self, http: HttpRequest) -> Response:
         await self.office.identity(http)
         body = await read_json(http)
-        self.office.known(body.get("model", body.get("name")))
-        shown_ = {"details": self._model()["details"], "model_info": {}, "capabilities": ["completion"]}
+        name = self.office.known(body.get("model", body.get("name")))
+        shown_ = {"details": self._model(name)["details"], "model_info": {}, "capabilities": ["completion"]}
         return _json({"modelfile": "", "parameters": "", "template": "", **shown_})
 
     async def version(self, http: HttpRequest) -> Response:
@@ -127,10 +131,9 @@ class Ollama:
         await self.office.identity(http)
         raise NotOffered(detail=http.url.path)
 
-    def _model(self) -> Json:
+    def _model(self, name: str) -> Json:
         at = datetime.fromtimestamp(self.office.created, UTC).isoformat()
         details = {"format": "gguf", "parent_model": "", "families": None, **self.office.details["details"]}
-        name = self.office.model
         return {
             "name": name, "model": name, "modified_at": at, "size": self.office.details["size"],
             "digest": self.office.details["digest"], "details": details,

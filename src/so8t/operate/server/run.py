@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.routing import BaseRoute
 
+from so8t.operate.server.agents import routes as agent_routes
 from so8t.operate.server.app import application
 from so8t.operate.server.documents import routes as document_routes
 from so8t.operate.server.guard import Guard
@@ -30,7 +31,7 @@ GRACE_SECONDS, IDLE_SECONDS, ENDING_SECONDS = 30, 30, 5
 def office_of(running: Running) -> Office:
     return Office(
         running.gateway, running.authenticator, MODEL, made_at(running.bundle), running.config.maximum_tokens,
-        model_details(running),
+        model_details(running), running.agents,
     )  # fmt: skip
 
 
@@ -50,6 +51,8 @@ def app_of(running: Running, office: Office, more: Sequence[BaseRoute] = ()) -> 
     routes += [*ledger_routes(office), *more]
     if running.search is not None:
         routes += document_routes(office, running.search)
+    if running.agents is not None:
+        routes += agent_routes(office, running.agents)
     config = running.config
     return application(office, routes, hosts=hosts(config), concurrent=config.concurrent, each=config.concurrent_each)
 
