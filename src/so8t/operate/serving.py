@@ -36,7 +36,6 @@ from so8t.operate.policy_watch import PolicyWatch
 from so8t.operate.review.notify import Notifier
 from so8t.operate.review.queue import ReviewQueue
 from so8t.operate.search.service import DocumentSearch, search_of
-from so8t.operate.tools.calling import tool_desk_of
 from so8t.operate.upstream import running_upstream
 
 SLOTS = 2
@@ -132,7 +131,8 @@ async def running_office(
         if search is not None:
             stack.callback(search.close)
             work.append(search.watch)
-        agents = await agents_of(config, gateway, search, reviews)
+        agents = agents_of(config, gateway, search, reviews)
+        await gateway.note("note", agents.catalogue.ledger_body())
         await stack.enter_async_context(beside(work))
         yield Running(
             config, bundle, quantisation, context, pool, gateway, policy, reader, reviews, notifier, events,
@@ -140,19 +140,19 @@ async def running_office(
         )  # fmt: skip
 
 
-async def agents_of(
+def agents_of(
     config: ServeConfig, gateway: Gateway, search: DocumentSearch | None, reviews: ReviewQueue
 ) -> AgentDesk:
-    """The agents of this office and their tools, with the ledger entry that says which they are.
-
-    Raises ConfigValueInvalid, LedgerUnavailable.
-    """
+    """The agents of this office and their tools. Raises ConfigValueInvalid."""
     policy = gateway.judge.policy
     catalogue = catalogue_of(config, policy)
-    await gateway.note("note", catalogue.ledger_body())
     gateway.agents = {name: agent.narrowing() for name, agent in catalogue.agents.items()}
-    tools = tool_desk_of(gateway, config.tools, config.agents.pins, policy, reviews)
-    return AgentDesk(gateway, catalogue, search, tools, config.agents.calls)
+    desk = AgentDesk(gateway, catalogue, search, None, config.agents.calls)
+    if config.tools:
+        from so8t.operate.tools.calling import tool_desk_of  # an office without tools does not load what speaks to them
+
+        desk.tools = tool_desk_of(gateway, config.tools, config.agents.pins, policy, reviews)
+    return desk
 
 
 async def _stopped(gateway: Gateway, events: EventLog) -> None:

@@ -6,6 +6,7 @@ Reading is strict, as for policies: a key that is unknown, missing or of a wrong
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Mapping
@@ -143,10 +144,10 @@ def _policy(root: Table, path: Path) -> Policy | None:
     if name == OFFICE:
         return None
     place = str(path.parent / name) if name.endswith(".toml") else name
-    try:
-        return parse_policy(*policy_text(place))
-    except (SourceMissing, SourceUnreadable) as error:
-        root.fail("policy", f"{name!r}: {OFFICE}, the name of a ready-made policy, or a file beside this one", error)
+    if Path(name).name == name and "\\" not in name:
+        with contextlib.suppress(SourceMissing, SourceUnreadable):
+            return parse_policy(*policy_text(place))
+    root.fail("policy", f"{name!r}: {OFFICE}, the name of a ready-made policy, or a file beside this one", name)
 
 
 def _contract(table: Table) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from so8t.core.errors import AgentUnknown, NotPermitted, RecordInvalid
@@ -24,7 +24,9 @@ from so8t.operate.identity.identity import Identity
 from so8t.operate.search.searching import MAXIMUM_QUERY, Result
 from so8t.operate.search.service import DocumentSearch
 from so8t.operate.search.sourced import Sourced, excerpts, supported
-from so8t.operate.tools.calling import Called, ToolDesk
+
+if TYPE_CHECKING:  # an office without tools does not load what speaks to them
+    from so8t.operate.tools.calling import Called, ToolDesk
 
 LOOKED_AT = 10  # documents found; the best passages of them are read
 

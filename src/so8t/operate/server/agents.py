@@ -11,7 +11,7 @@ POST /so8t/v1/tools/SERVER/TOOL/revoke      {}
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from starlette.requests import Request as HttpRequest
@@ -27,7 +27,9 @@ from so8t.operate.server.body import Json, read_json
 from so8t.operate.server.office import Office
 from so8t.operate.server.openai import turns
 from so8t.operate.server.reviews import BASE
-from so8t.operate.tools.calling import ToolDesk
+
+if TYPE_CHECKING:
+    from so8t.operate.tools.calling import ToolDesk
 
 LONGEST_DIGEST = 64
 

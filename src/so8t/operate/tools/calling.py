@@ -284,8 +284,8 @@ def rendered(id: str, arguments: Mapping[str, Any]) -> str:
 
 def tool_desk_of(
     gateway: Gateway, servers: tuple[ToolServer, ...], pins: str, policy: Policy, reviews: ReviewQueue | None
-) -> ToolDesk | None:
-    """None where no server is named. Raises ConfigValueInvalid for a wrong one."""
+) -> ToolDesk:
+    """Raises ConfigValueInvalid for a wrong server."""
     for number, server in enumerate(servers, 1):
         check_server(server, number)
         if server.classification not in policy.levels.names:
@@ -294,7 +294,7 @@ def tool_desk_of(
     by_name = {server.name: server for server in servers}
     if len(by_name) != len(servers):
         raise ConfigValueInvalid(where="serve.tools", detail="two of one name")
-    return ToolDesk(gateway, by_name, PinBook(Path(pins)), reviews) if servers else None
+    return ToolDesk(gateway, by_name, PinBook(Path(pins)), reviews)
 
 
 def _person_decides(server: ToolServer) -> bool:

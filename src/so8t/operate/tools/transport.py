@@ -86,12 +86,9 @@ async def reached(server: ToolServer, budget: Budget) -> AsyncIterator[Streams]:
 @asynccontextmanager
 async def _over_stdio(server: ToolServer, budget: Budget) -> AsyncIterator[Streams]:
     with tempfile.TemporaryDirectory(prefix="so8t-tool-", ignore_cleanup_errors=True) as folder:
-        flags: dict[str, Any] = (
-            {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {"start_new_session": True}
-        )
         process = await asyncio.create_subprocess_exec(
             *server.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=folder,
-            env=environment_of(server), limit=MAXIMUM_BYTES, **flags,
+            env=environment_of(server), limit=MAXIMUM_BYTES, **_apart(),
         )  # fmt: skip
         pipes = _Pipes(process, budget)
         graceful = False
@@ -111,6 +108,13 @@ async def _over_stdio(server: ToolServer, budget: Budget) -> AsyncIterator[Strea
             if process.returncode is None:
                 with anyio.CancelScope(shield=True):
                     await _ended(process, 0.0)
+
+
+def _apart() -> dict[str, Any]:
+    """A session of its own, so that all of it can be ended at once; on Windows no window."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NO_WINDOW}
+    return {"start_new_session": True}
 
 
 def environment_of(server: ToolServer) -> dict[str, str]:
