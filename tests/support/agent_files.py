@@ -1,11 +1,15 @@
-"""An agent of a company's own, as a file."""
+"""An agent of a company's own, as a file; and a tool server of its own, as a configuration."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 from office_server import Server
+
+from so8t.core.serve_config import ToolServer
 
 OWN = """
 name = "規程の窓口"
@@ -36,3 +40,11 @@ decision = "ALLOW"
 """
 
 Start = Callable[..., AbstractContextManager[Server]]  # a running office, with what differs in its configuration
+
+
+def little(program: Path, mode: str = "plain", **more: object) -> ToolServer:
+    given: dict[str, object] = {
+        "name": "plan", "command": (sys.executable, str(program), mode), "tools": ("day",), "effect": "reads",
+        "classification": "社内限定", "seconds": 20.0,
+    }  # fmt: skip
+    return ToolServer(**{**given, **more})  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from so8t.core.errors import RecordInvalid, ToolFailed
 from so8t.core.types import canonical_json
@@ -73,7 +74,7 @@ class Description:
             # An empty registry: a schema's reference is never looked up anywhere else.
             validator = Draft202012Validator(self.schema, registry=Registry())
             wrong = next(iter(validator.iter_errors(arguments)), None)
-        except (TypeError, ValueError, RecursionError) as error:
+        except (TypeError, ValueError, RecursionError, Unresolvable) as error:
             raise RecordInvalid(where="arguments", detail=type(error).__name__) from error
         if wrong is not None:
             place = ".".join(map(str, wrong.absolute_path)) or self.name

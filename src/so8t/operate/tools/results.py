@@ -21,9 +21,10 @@ SEAM = 150  # characters on either side of where a text was cut, read once more 
 def sifted(text: str, request: Request, judge: TripleJudge) -> tuple[str, int]:
     """(what may be used, how many passages were left out), under the office's policy and the agent's."""
     cut = list(passages(text))
-    bad = {number for number, passage in enumerate(cut) if not _harmless(passage, request, judge)}
+    alone = {number for number, passage in enumerate(cut) if not _harmless(passage, request, judge)}
+    bad = set(alone)
     for number, (before, after) in enumerate(pairwise(cut)):
-        if not {number, number + 1} <= bad and not _harmless(before[-SEAM:] + after[:SEAM], request, judge):
+        if alone.isdisjoint((number, number + 1)) and not _harmless(before[-SEAM:] + after[:SEAM], request, judge):
             bad |= {number, number + 1}
     return "\n".join(passage for number, passage in enumerate(cut) if number not in bad), len(bad)
 
