@@ -140,7 +140,11 @@ def test_levels_go_by_rank_and_must_be_as_many() -> None:
 
 
 def test_what_an_agents_rules_would_not_have_allowed_is_no_context() -> None:
-    said = (Turn("user", "この担保でいくらまで貸せますか。"), Turn("assistant", "三千万円です。"), Turn("user", "了解。"))
+    said = (
+        Turn("user", "この担保でいくらまで貸せますか。"),
+        Turn("assistant", "三千万円です。"),
+        Turn("user", "了解。"),
+    )
     narrowing = Narrowing("finance", "d", policy("finance"))
     assert narrowing.kept(Request("r", "続けて。", history=said), policy("demo")) == (Turn("user", "了解。"),)
     assert Narrowing("a", "d").kept(Request("r", "続けて。", history=said), policy("demo")) == said

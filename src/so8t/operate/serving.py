@@ -140,9 +140,7 @@ async def running_office(
         )  # fmt: skip
 
 
-def agents_of(
-    config: ServeConfig, gateway: Gateway, search: DocumentSearch | None, reviews: ReviewQueue
-) -> AgentDesk:
+def agents_of(config: ServeConfig, gateway: Gateway, search: DocumentSearch | None, reviews: ReviewQueue) -> AgentDesk:
     """The agents of this office and their tools. Raises ConfigValueInvalid."""
     policy = gateway.judge.policy
     catalogue = catalogue_of(config, policy)

@@ -17,7 +17,6 @@ from so8t.core.serve_config import AgentsConfig, SearchConfig, SearchFolder, Ser
 from so8t.operate.search.store import IndexStore
 
 
-
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[OfficeFiles]:
     root = tmp_path / "files"

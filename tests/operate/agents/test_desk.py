@@ -85,7 +85,9 @@ def test_no_folder_outside_the_scope_is_read(start: Start, office: OfficeFiles, 
         text = OWN.replace('["公開", "社内限定"]', folders).replace('highest = "社内限定"', "")
         (own / f"{name}.toml").write_text(text, encoding="utf-8")
     with start() as server:
-        seen = {name: [d["place"] for d in ask(server, name, "旅費の規程", "admin").json()["documents"]] for name in scopes}
+        seen = {
+            name: [d["place"] for d in ask(server, name, "旅費の規程", "admin").json()["documents"]] for name in scopes
+        }
         assert seen["rules"] == ["公開.txt"] and seen["none"] == []
         assert set(seen["all"]) == {"公開.txt", "社内限定.txt", "部外秘.txt"}
         plain = ask(server, "all", "旅費の規程").json()  # 社内限定: nothing above one's own clearance either
@@ -106,7 +108,9 @@ def test_orders_in_documents_are_left_out_under_the_agents_rules_too(start: Star
 def test_the_agents_rules_and_its_highest_level_bind(start: Start) -> None:
     credit = "この担保でいくらまで貸せますか。審査の判断をお願いします。"
     with start() as server:
-        plain = post(server, "/v1/chat/completions", {"model": "so8t", "messages": [{"role": "user", "content": credit}]})
+        plain = post(
+            server, "/v1/chat/completions", {"model": "so8t", "messages": [{"role": "user", "content": credit}]}
+        )
         assert plain.json()["so8t"]["decision"] == "ALLOW"
         told = ask(server, "finance", credit).json()
         assert told["decision"] == "ESCALATE" and told["documents"] == [] and told["sentences"] == []
@@ -140,7 +144,9 @@ def test_who_may_not_is_refused(start: Start, own: Path) -> None:
         assert not server.reader.entries(kinds=("decision",), actor="user")
 
 
-@pytest.mark.parametrize("body", [{}, {"query": 3}, {"query": "x", "history": "x"}, {"query": "x", "history": [{}]}, []])
+@pytest.mark.parametrize(
+    "body", [{}, {"query": 3}, {"query": "x", "history": "x"}, {"query": "x", "history": [{}]}, []]
+)
 def test_what_cannot_be_read_is_refused(start: Start, body: Any) -> None:
     with start() as server:
         assert post(server, "/so8t/v1/agents/rules/ask", body).status_code == 400
@@ -193,7 +199,9 @@ def test_without_a_search_agents_answer_without_documents(start: Start, own: Pat
 def test_what_was_handed_over_is_answered_by_the_agent(start: Start) -> None:
     backend = FakeBackend(SCORES, answer="案をまとめました。")
     with start(backend) as server:
-        seq = ask(server, "finance", "この担保でいくらまで貸せますか。審査の判断をお願いします。").json()["ledger"]["seq"]
+        seq = ask(server, "finance", "この担保でいくらまで貸せますか。審査の判断をお願いします。").json()["ledger"][
+            "seq"
+        ]
         voted = post(server, f"/so8t/v1/reviews/{seq}", {"decision": "ALLOW"}, "reviewer")
         assert voted.status_code == 200 and voted.json()["agent"] == "finance"
         told = get(server, f"/so8t/v1/requests/{seq}").json()

@@ -159,7 +159,9 @@ def test_what_changes_something_waits_for_a_person_and_runs_once(start: Start, p
         assert send(server, CALL, {"arguments": DAY, "case": seq}).status_code == 409  # nobody has decided yet
         voted = send(server, f"/so8t/v1/reviews/{seq}", {"decision": "ALLOW"}, "reviewer")
         assert voted.status_code == 200 and voted.json()["tool"] == "plan/day"
-        assert str(seq) in send(server, f"/so8t/v1/requests/{seq}").json()["answer"]  # says how to go on; no model asked
+        assert (
+            str(seq) in send(server, f"/so8t/v1/requests/{seq}").json()["answer"]
+        )  # says how to go on; no model asked
         other = {"day": "2026-11-27"}
         assert send(server, CALL, {"arguments": other, "case": seq}).status_code == 403
         assert send(server, CALL, {"arguments": DAY, "case": seq}, "admin").status_code == 403
@@ -184,7 +186,9 @@ class Choosing(FakeBackend):
         super().__init__(SCORES, answer=ANSWER)
         self.wishes, self.asked = list(wishes), 0
 
-    async def generate(self, prompt: str, maximum_tokens: int, stop: Any = (), sampling: Any = Sampling()) -> Generation:
+    async def generate(
+        self, prompt: str, maximum_tokens: int, stop: Any = (), sampling: Any = Sampling()
+    ) -> Generation:
         if not sampling.schema:
             return await super().generate(prompt, maximum_tokens, stop, sampling)
         self.asked += 1
@@ -202,7 +206,9 @@ ASK = "/so8t/v1/agents/rules/ask"
 def test_the_model_may_call_at_most_so_often(start: Start, program: Path) -> None:
     backend = Choosing(wish("2026-11-26"), wish("2026-11-27"), wish("2026-11-28"))
     with start(backend=backend) as server:
-        assert send(server, ASK, {"query": "今日の予定は?"}).json()["tools"] == [] and backend.asked == 0  # not approved
+        assert (
+            send(server, ASK, {"query": "今日の予定は?"}).json()["tools"] == [] and backend.asked == 0
+        )  # not approved
         approve(server)
         told = send(server, ASK, {"query": "今日と明日の予定は?"}).json()
         assert [c["arguments"]["day"] for c in told["tools"]] == ["2026-11-26", "2026-11-27"] and backend.asked == 2

@@ -96,7 +96,11 @@ def test_its_children_die_with_it(program: Path) -> None:
 
 
 def test_what_is_no_server_at_all(tmp_path: Path) -> None:
-    commands = {("/nonexistent/program",): "FileNotFoundError", ("/bin/true",): "ended", ("/bin/echo", "hi"): "JSON-RPC"}
+    commands = {
+        ("/nonexistent/program",): "FileNotFoundError",
+        ("/bin/true",): "ended",
+        ("/bin/echo", "hi"): "JSON-RPC",
+    }
     for command, said in commands.items():
         with pytest.raises(ToolFailed) as error:
             call(ToolServer("x", command, tools=("day",), seconds=10.0))
@@ -124,6 +128,7 @@ async def _called(server: ToolServer) -> Told:
 
 def test_over_http_on_this_machine(program: Path) -> None:
     """The SDK's own streamable HTTP server in front of the same tools."""
+
     async def go() -> None:
         server: Server[Any] = Server(
             "little", version="1", on_list_tools=tool_server.list_tools, on_call_tool=tool_server.call_tool

@@ -49,7 +49,9 @@ def test_schemas_that_are_never_used(schema: Any) -> None:
 
 
 def test_ordinary_schemas_are_fine() -> None:
-    tool({"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}, "$defs": {"a": {"pattern": "^[a-z]*$"}}}).check()
+    tool(
+        {"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}, "$defs": {"a": {"pattern": "^[a-z]*$"}}}
+    ).check()
     with pytest.raises(ToolFailed):
         tool(description="長" * (LONGEST_TEXT + 1)).check()
 

@@ -33,7 +33,9 @@ _TOOL = re.compile(r"[\w.-]{1,64}/[\w.-]{1,64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A request people may try, and what the agent's rules alone make of it: ALLOW = they have nothing against it."""
+    """A request people may try, and what the agent's hard rules alone make of it (the office's, where it has none of
+    its own): ALLOW = they have nothing against it.
+    """
 
     query: str
     decision: Decision

@@ -1,7 +1,7 @@
 """対話: ask, and read the answer as it comes. Without JavaScript the same form leads to the same page.
 
 The conversation is not the browser's to tell: the form names the ledger number it goes on from, and what was said until
-there is read from the ledger.
+there is read from the ledger. So is the agent it was begun with; another agent is another conversation.
 """
 
 from __future__ import annotations
@@ -27,11 +27,15 @@ STREAM = "text/event-stream"
 
 
 async def show(visit: Visit) -> Response:
-    """The conversation up to ?after=SEQ, one of one's own requests."""
+    """The conversation up to ?after=SEQ, one of one's own requests; or a new one, with ?agent=NAME."""
     after = visit.asked("after", 15)
     found = await own_exchange(visit, number(after, "after")) if after else None
     levels = visit.running.policy.policy.levels.names
-    return visit.page("chat", "chat", found=found, levels=levels, longest=MAX_QUERY)
+    desk = visit.running.agents
+    agents = desk.offered(visit.identity) if desk else []
+    name = found.agent if found else visit.asked("agent", 40)
+    agent = next((one for one in agents if one.id == name), None)
+    return visit.page("chat", "chat", found=found, levels=levels, longest=MAX_QUERY, agents=agents, agent=agent)
 
 
 async def ask(visit: Visit) -> Response:
@@ -51,7 +55,11 @@ async def _request(visit: Visit) -> Request:
         raise RecordInvalid(where="query", detail="a text expected / 本文がありません")
     history = conversation(await own_exchange(visit, number(after, "after"))) if after else ()
     identity, level = visit.identity, visit.form.one("classification", 100) or None
-    return Request(f"req-{uuid4().hex}", query, identity.clearance, level, None, identity.name, history)
+    agent, desk = visit.form.one("agent", 40), visit.running.agents
+    request = Request(
+        f"req-{uuid4().hex}", query, identity.clearance, level, None, identity.name, history, agent=agent
+    )  # fmt: skip
+    return (await desk.prepared(identity, request)).request if desk else request
 
 
 async def _events(stream: Stream, lang: str) -> AsyncGenerator[bytes]:

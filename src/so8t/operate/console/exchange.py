@@ -17,7 +17,8 @@ from so8t.operate.review.case import ReviewCase, Status
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """`query` and `reply` are None where they were erased, or (reply) not there yet. `status` only of a case."""
+    """`query` and `reply` are None where they were erased, or (reply) not there yet. `status` only of a case;
+    `places`: of the passages that the answer was to be taken from."""
 
     entry: Stored
     query: str | None
@@ -26,6 +27,12 @@ class Exchange:
     withheld: str = ""
     case: ReviewCase | None = None
     status: Status | None = None
+    places: tuple[str, ...] = ()
+
+    @property
+    def agent(self) -> str:
+        """The agent it was put to, "" = none."""
+        return str((self.entry.data.get("agent") or {}).get("name", ""))
 
     @property
     def waits(self) -> bool:
@@ -47,7 +54,7 @@ async def own_exchange(visit: Visit, seq: int) -> Exchange:
     reply = found.reply
     if status == Status.ALLOWED and found.query is not None:
         reply = await reviews.answered(case)
-    return Exchange(entry, found.query, reply, found.history, found.withheld, case, status)
+    return Exchange(entry, found.query, reply, found.history, found.withheld, case, status, found.places)
 
 
 def _read(reader: LedgerReader, entry: Stored) -> Exchange:
@@ -59,7 +66,9 @@ def _read(reader: LedgerReader, entry: Stored) -> Exchange:
         ends = [e for e in later if e.data.get("decision_seq") == entry.seq]
         if ends:
             reply, withheld = reader.texts_of(ends[:1]).get(ends[0].seq, {}).get("reply"), _withheld(ends[0])
-    return Exchange(entry, texts.get("query"), reply, turns(texts.get("history", "[]")), str(withheld or ""))
+    places = tuple(str(one[1]) for one in json.loads(texts.get("documents", "[]")))
+    history = turns(texts.get("history", "[]"))
+    return Exchange(entry, texts.get("query"), reply, history, str(withheld or ""), places=places)
 
 
 def _withheld(entry: Stored) -> str:

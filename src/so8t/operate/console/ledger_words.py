@@ -41,5 +41,10 @@ EVENT_WORDS = {
     "assigned": Words("引き継ぎ先を変更", "handed on"),
     "expired": Words("期限切れ", "expired"),
     "answered": Words("答えを記録", "answer recorded"),
+    "agents": Words("窓口を読み込み", "agents loaded"),
+    "tool_approved": Words("道具を承認", "tool approved"),
+    "tool_revoked": Words("道具の承認を取り消し", "tool approval revoked"),
+    "tool_changed": Words("道具の説明が変わった", "tool description changed"),
+    "tool_call_allowed": Words("許可された道具の呼び出し", "allowed tool call"),
     "embedded": Words("埋め込みを計算", "embedded"),
 }
