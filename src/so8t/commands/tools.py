@@ -1,4 +1,4 @@
-"""so8t tools list | approve | revoke: what the running server's tools say of themselves, and who may be trusted with it.
+"""so8t tools list | approve | revoke: what a running server's tools say of themselves, and trusting them.
 
 An administrator's key goes with every question, so that the ledger says who approved what.
 """

@@ -1,4 +1,4 @@
-"""Tools in a running office: approved or unusable, every call judged and recorded before it is made, results as data."""
+"""Tools in a running office: approved or unusable, calls judged and recorded before they are made, results as data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agent_files import Start
 from office_server import ANSWER, SCORES, Server
 from tool_server import ORDER, PLAN
 
-from so8t.ask.backend import FakeBackend, Generation, Sampling
+from so8t.ask.backend import GREEDY, FakeBackend, Generation
 from so8t.core.ledger_verify import verify
 
 DAY = {"day": "2026-11-26"}
@@ -186,9 +186,7 @@ class Choosing(FakeBackend):
         super().__init__(SCORES, answer=ANSWER)
         self.wishes, self.asked = list(wishes), 0
 
-    async def generate(
-        self, prompt: str, maximum_tokens: int, stop: Any = (), sampling: Any = Sampling()
-    ) -> Generation:
+    async def generate(self, prompt: str, maximum_tokens: int, stop: Any = (), sampling: Any = GREEDY) -> Generation:
         if not sampling.schema:
             return await super().generate(prompt, maximum_tokens, stop, sampling)
         self.asked += 1
