@@ -107,6 +107,14 @@ class Answering:
             yield EMPTY
         yield Answer(released or EMPTY, end.tokens, bool(end.stopped), prompt_tokens=end.prompt_tokens)
 
+    async def structured(self, request: Request, judge: TripleJudge, schema: str, maximum_tokens: int) -> str:
+        """What the model says to a question of ours, held to a JSON schema where its server can: never released as it
+        is. Raises what the upstream raises, and TimeoutError.
+        """
+        prompt = judge.model.answer_prompt(request, judge.policy, None)
+        async with asyncio.timeout(self.seconds):
+            return (await self.upstream.generate(prompt, maximum_tokens, ENDS, Sampling(schema=schema))).text
+
     def _prepared(
         self, request: Request, domain: Domain | None, judge: TripleJudge, options: AnswerOptions
     ) -> tuple[Request, str, int]:

@@ -14,7 +14,6 @@ from so8t.core.errors import RecordInvalid
 from so8t.core.types import Decision
 from so8t.decide.policy import CLEARANCE_RULE, UNREADABLE_RULE
 from so8t.decide.views import View, clearest
-from so8t.judge.narrowing import HIGHEST
 from so8t.operate.console.exchange import turns
 from so8t.operate.console.visit import Visit
 from so8t.operate.identity.identity import Identity, Role
@@ -28,7 +27,8 @@ SOON = 2 * 3600.0  # seconds before the deadline at which a case is marked
 BUILT_IN = {
     CLEARANCE_RULE: Words("情報の区分が依頼者の権限より上です。", "The material lies above the asker's clearance."),
     UNREADABLE_RULE: Words("読み解けない符号が残っています。", "Some of it could not be decoded."),
-    HIGHEST: Words("情報の区分が、窓口の扱う上限より上です。", "The material lies above what the agent is for."),
+    # Of every agent (judge/narrowing.py) and of tools (operate/tools/calling.py).
+    "highest": Words("情報の区分が、窓口の扱う上限より上です。", "The material lies above what the agent is for."),
     "changes": Words("何かを変える道具です。", "The tool changes something."),
 }
 

@@ -6,15 +6,12 @@ is read as a wish: whoever they act for is judged for the call (calling.py). Any
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import json
 from collections.abc import Sequence
 from typing import Any
 
-from so8t.ask.backend import Sampling
 from so8t.core.types import Request, canonical_json
-from so8t.judge.model import ENDS
 from so8t.judge.triple import TripleJudge
 from so8t.operate.answering import Answering
 from so8t.operate.tools.description import Description
@@ -41,18 +38,13 @@ def question(request: Request, tools: Sequence[Description], told: Sequence[tupl
 async def choice(
     answering: Answering, judge: TripleJudge, asked: Request, tools: Sequence[Description]
 ) -> tuple[str, dict[str, Any]] | None:
-    """(SERVER/TOOL, arguments), or None for no call and for whatever is no valid wish. Raises what the upstream does.
-
-    Raises TimeoutError when it takes longer than an answer may.
-    """
+    """(SERVER/TOOL, arguments), or None for no call and for whatever is no valid wish. Raises what structured() does."""
     schema = {
         "type": "object", "additionalProperties": False, "required": ["tool", "arguments"],
         "properties": {"tool": {"enum": [*(tool.id for tool in tools), NONE]}, "arguments": {"type": "object"}},
     }  # fmt: skip
-    prompt = judge.model.answer_prompt(asked, judge.policy, None)
-    async with asyncio.timeout(answering.seconds):
-        made = await answering.upstream.generate(prompt, MAXIMUM_TOKENS, ENDS, Sampling(schema=canonical_json(schema)))
-    return wish(made.text, [tool.id for tool in tools])
+    text = await answering.structured(asked, judge, canonical_json(schema), MAXIMUM_TOKENS)
+    return wish(text, [tool.id for tool in tools])
 
 
 def wish(text: str, known: Sequence[str]) -> tuple[str, dict[str, Any]] | None:
