@@ -61,9 +61,9 @@ async def list_tools(_: Any, __: Any) -> types.ListToolsResult:
 
 
 async def call_tool(_: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
-    calls = HERE.with_name("calls.jsonl")
-    with calls.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"tool": params.name, "arguments": params.arguments, "cwd": os.getcwd()}) + "\n")
+    if MODE != "quiet":
+        with HERE.with_name("calls.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"tool": params.name, "arguments": params.arguments, "cwd": os.getcwd()}) + "\n")
     text = result(params.arguments or {})
     return types.CallToolResult(content=[types.TextContent(type="text", text=text)], is_error=MODE == "fails")
 

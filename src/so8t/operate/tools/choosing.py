@@ -38,7 +38,7 @@ def question(request: Request, tools: Sequence[Description], told: Sequence[tupl
 async def choice(
     answering: Answering, judge: TripleJudge, asked: Request, tools: Sequence[Description]
 ) -> tuple[str, dict[str, Any]] | None:
-    """(SERVER/TOOL, arguments), or None for no call and for whatever is no valid wish. Raises what structured() does."""
+    """(SERVER/TOOL, arguments), or None for no call and for no valid wish. Raises what structured() does."""
     schema = {
         "type": "object", "additionalProperties": False, "required": ["tool", "arguments"],
         "properties": {"tool": {"enum": [*(tool.id for tool in tools), NONE]}, "arguments": {"type": "object"}},
