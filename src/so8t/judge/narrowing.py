@@ -8,7 +8,7 @@ under an agent is the office's, or a stricter one, whatever either policy says.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -59,34 +59,38 @@ class Narrowing:
         """A floor, or none. It has no probabilities: an agent takes no part in the fusion that was calibrated."""
         began = time.perf_counter()
         try:
-            found = self._floors(request, office)
+            found = [*self._above(request, office), *self._own(request, office)]
         except Exception as error:  # whatever it is, a human decides
-            found = {f"{self.name}:failed": (Decision.ESCALATE, f"障害 {type(error).__name__}")}
+            found = [replace(self._floor(Decision.ESCALATE, ("failed",), f"障害 {type(error).__name__}"), failed=True)]
         ms = (time.perf_counter() - began) * 1000
-        if not found:
-            return Opinion(JUDGE, ms=ms)
-        floor, reason = max(found.values(), key=lambda one: one[0].severity)
-        return Opinion(JUDGE, floor, rules=tuple(found), reason=reason, ms=ms, floor=floor)
+        strictest = max(found, key=lambda one: one.floor.severity if one.floor else 0, default=Opinion(JUDGE))
+        return replace(strictest, rules=tuple(rule for one in found for rule in one.rules), ms=ms)
 
     def kept(self, request: Request, office: Policy) -> tuple[Turn, ...]:
         """The earlier turns that may be context under the agent's policy as well."""
         return kept(in_levels_of(request, office, self.policy), self.policy) if self.policy else request.history
 
-    def _floors(self, request: Request, office: Policy) -> dict[str, tuple[Decision, str]]:
-        found = {}
+    def _above(self, request: Request, office: Policy) -> Iterator[Opinion]:
+        """A floor for material above what the agent is for."""
         touched = effective_classification(request, views(request.query), office)
         if self.highest is not None and touched is not None and office.levels.gap(self.highest, touched) > 0:
             reason = f"区分「{touched}」は、この窓口が扱う「{self.highest}」より上です。"
-            found[f"{self.name}:{HIGHEST}"] = (Decision.ESCALATE, reason)
-        if self.policy is not None and (own := self._rules(request, office, self.policy)).floor is not None:
-            hard = [id for id in own.rules if (rule := self.policy.rule(id)) is None or rule.hard]
-            found |= {f"{self.name}:{id}": (own.floor, f"この窓口の規則により確定: {own.reason}") for id in hard}
-        return found
+            yield self._floor(Decision.ESCALATE, (HIGHEST,), reason)
 
-    def _rules(self, request: Request, office: Policy, policy: Policy) -> Opinion:
-        """No domain chooses among the agent's rules: all of them speak, as for a request whose domain nobody told."""
+    def _own(self, request: Request, office: Policy) -> Iterator[Opinion]:
+        """The floor of the agent's own hard rules. No domain chooses among them: all speak, as for a request whose
+        domain nobody told."""
+        if (policy := self.policy) is None:
+            return
         asked = replace(in_levels_of(request, office, policy), domain=None)
-        return whole_opinion(rule_opinion(asked, policy), asked, policy)
+        own = whole_opinion(rule_opinion(asked, policy), asked, policy)
+        if own.floor is not None:
+            hard = tuple(id for id in own.rules if (rule := policy.rule(id)) is None or rule.hard)
+            yield self._floor(own.floor, hard, f"この窓口の規則により確定: {own.reason}")
+
+    def _floor(self, floor: Decision, rules: tuple[str, ...], reason: str) -> Opinion:
+        """Its rules go by the agent's name, for the office's policy may have others of the same id."""
+        return Opinion(JUDGE, floor, rules=tuple(f"{self.name}:{id}" for id in rules), reason=reason, floor=floor)
 
 
 def with_floor(verdict: Verdict, opinion: Opinion, office: Policy) -> Verdict:

@@ -11,10 +11,11 @@ from office_files import POLICY
 
 from so8t.core.errors import AgentInvalid, ConfigValueInvalid, SourceMissing, SourceUnreadable
 from so8t.core.packaged import packaged
-from so8t.core.serve_config import AgentsConfig, SearchConfig, SearchFolder, ServeConfig, ToolServer
+from so8t.core.serve_config import AgentsConfig, LedgerConfig, SearchConfig, SearchFolder, ServeConfig, ToolServer
 from so8t.core.types import Decision, Domain, Levels, Request
 from so8t.operate.agents.agent import MAXIMUM_BYTES, OFFICE, packaged_agents, read_agent
 from so8t.operate.agents.catalogue import catalogue_of, check_fit
+from so8t.operate.backup.contents import still_parts
 from so8t.operate.identity.identity import Identity, Role
 
 
@@ -143,3 +144,11 @@ def test_whom_it_serves(own: Path) -> None:
     assert not agent.serves(person(Role.USER, "総務")) and not agent.serves(person(Role.AUDITOR, "法務"))
     told = agent.to_json()
     assert told["policy"] == OFFICE and told["identity"]["serves"] == "すべての社員" and told["groups"] == ["法務"]
+
+
+def test_a_backup_holds_ones_own_and_what_is_approved(own: Path, tmp_path: Path) -> None:
+    (tmp_path / "tools.json").write_text("{}", encoding="utf-8")
+    ledger = LedgerConfig(key=str(tmp_path / "none.key"))
+    settings = ServeConfig(agents=AgentsConfig(str(own), pins=str(tmp_path / "tools.json")), ledger=ledger)
+    names = {part.name for part in still_parts(settings, None, None, with_keys=False)}
+    assert names == {"agents/rules.toml", "tools.json"}

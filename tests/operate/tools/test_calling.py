@@ -234,8 +234,17 @@ def test_the_model_calls_nothing_for_a_request_that_is_not_allowed_or_a_tool_tha
         approve(server)
         told = send(server, ASK, {"query": "人に聞くべき予定の件です。"}).json()
         assert told["decision"] == "ESCALATE" and backend.asked == 0 and calls(program) == []
-    with start(backend=backend, effect="changes") as server:
-        assert send(server, ASK, {"query": "今日の予定は?"}).json()["tools"] == [] and backend.asked == 0
+    for more in ({"effect": "changes"}, {"classification": "部外秘"}):  # the agent is for 社内限定 at most
+        with start(backend=backend, **more) as server:
+            assert send(server, ASK, {"query": "今日の予定は?"}, "admin").json()["tools"] == [] and backend.asked == 0
+
+
+def test_a_request_that_is_too_long_is_refused_before_anything_is_read_or_called(start: Start, program: Path) -> None:
+    backend = Choosing(wish("2026-11-26"))
+    with start(backend=backend) as server:
+        approve(server)
+        assert send(server, ASK, {"query": "長" * 20_001}).status_code == 400
+        assert backend.asked == 0 and calls(program) == [] and not server.reader.entries(kinds=("decision",))
 
 
 def test_an_order_in_a_result_does_not_reach_the_model(start: Start) -> None:

@@ -19,7 +19,7 @@ from so8t.decide.policy import Policy
 from so8t.operate.agents.agent import EVERYTHING, Agent
 from so8t.operate.agents.catalogue import Catalogue
 from so8t.operate.answering import AnswerOptions
-from so8t.operate.gateway import Gateway
+from so8t.operate.gateway import MAX_QUERY, Gateway
 from so8t.operate.identity.identity import Identity
 from so8t.operate.search.searching import MAXIMUM_QUERY, Result
 from so8t.operate.search.service import DocumentSearch
@@ -69,7 +69,7 @@ class AgentDesk:
 
         Raises AgentUnknown, NotPermitted, and what the search and the ledger raise.
         """
-        if not request.agent:
+        if not request.agent or len(request.query) > MAX_QUERY:  # one too long is the gateway's to refuse
             return Prepared(request)
         agent = self.open(identity, request.agent)
         found = await self._found(identity, agent, request.query)

@@ -44,6 +44,7 @@ from so8t.operate.tools.transport import check_server
 from so8t.operate.words import refusal
 
 CHANGES = "この道具は何かを変えるので、人が決めます。"
+AT_ONCE = 4  # servers started at the same time: each is a program of some size
 FOR_THE_MODEL = 1200  # characters of a result that a model answers from; its window holds more than one
 
 
@@ -87,6 +88,7 @@ class ToolDesk:
     servers: Mapping[str, ToolServer]
     pins: PinBook
     reviews: ReviewQueue | None = None
+    _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE), repr=False)
     _using: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     # -- what an administrator sees and does ----------------------------------------------------------------------
@@ -97,7 +99,7 @@ class ToolDesk:
         pins = self.pins.read()
         for server in self.servers.values():
             try:
-                async with visited(server) as visit:
+                async with self._places, visited(server) as visit:
                     now = await visit.descriptions()
                 problem = ""
             except ToolFailed as error:
@@ -117,7 +119,7 @@ class ToolDesk:
     async def approve(self, identity: Identity, id: str, digest: str) -> None:
         """`digest`: of the description that was read. Raises ToolUnknown, ToolFailed, RecordInvalid."""
         server, name = self._server(id)
-        async with visited(server) as visit:
+        async with self._places, visited(server) as visit:
             described = (await visit.descriptions()).get(name)
         if described is None:
             raise ToolUnknown(detail=id)
@@ -203,14 +205,16 @@ class ToolDesk:
         return server, Description(server.name, pin.told)
 
     def _for_the_model(self, identity: Identity, agent: Agent) -> list[Description]:
+        """What may be called without a person, as far as levels and configuration tell beforehand."""
         gap = self.gateway.judge.policy.levels.gap
+        reach = [identity.clearance, *([agent.highest] if agent.highest else [])]
         found = []
         for id in agent.tools:
             try:
                 server, described = self._usable(agent, id)
             except (ToolUnknown, ToolUnapproved, NotPermitted):
                 continue
-            if not _person_decides(server) and gap(identity.clearance, server.classification) <= 0:
+            if not _person_decides(server) and all(gap(level, server.classification) <= 0 for level in reach):
                 found.append(described)
         return found
 
@@ -265,7 +269,7 @@ class ToolDesk:
     async def _result(
         self, request: Request, server: ToolServer, described: Description, arguments: Mapping[str, Any]
     ) -> Told:
-        async with visited(server) as visit:
+        async with self._places, visited(server) as visit:
             now = (await visit.descriptions()).get(described.name)
             if now is None or now.digest != described.digest:
                 body = {
