@@ -79,13 +79,12 @@ def test_a_call_is_judged_and_recorded_before_and_after(start: Start, program: P
         assert verify(server.ledger_path).ok
 
 
-@pytest.mark.parametrize(
-    "arguments", [{}, {"day": 3}, {"day": "tomorrow"}, {"day": "2026-11-26", "more": 1}, [], "x", {"day": "9" * 9000}]
-)
-def test_arguments_that_do_not_fit_go_nowhere(start: Start, program: Path, arguments: Any) -> None:
+def test_arguments_that_do_not_fit_go_nowhere(start: Start, program: Path) -> None:
+    wrong = [{}, {"day": 3}, {"day": "tomorrow"}, {"day": "2026-11-26", "more": 1}, [], "x", {"day": "9" * 9000}]
     with start() as server:
         approve(server)
-        assert send(server, CALL, {"arguments": arguments}).status_code == 400
+        for arguments in wrong:
+            assert send(server, CALL, {"arguments": arguments}).status_code == 400, arguments
         assert calls(program) == [] and not server.reader.entries(kinds=("decision",))
 
 
@@ -217,13 +216,16 @@ def test_the_model_may_call_at_most_so_often(start: Start, program: Path) -> Non
         assert decisions[-1].data["documents"] == [d["id"] for d in told["documents"]]
 
 
-@pytest.mark.parametrize("said", ["", "予定を見ます。", '{"tool": "none", "arguments": {}}', wish("tomorrow"),
-                                  '{"tool": "plan/other", "arguments": {}}'])  # fmt: skip
-def test_a_bad_wish_is_no_call(start: Start, program: Path, said: str) -> None:
-    with start(backend=Choosing(said)) as server:
+def test_a_bad_wish_is_no_call(start: Start, program: Path) -> None:
+    other = '{"tool": "plan/other", "arguments": {}}'
+    bad = ["", "予定を見ます。", '{"tool": "none", "arguments": {}}', wish("tomorrow"), other]
+    backend = Choosing(*bad)
+    with start(backend=backend) as server:
         approve(server)
-        told = send(server, ASK, {"query": "今日の予定は?"}).json()
-        assert told["decision"] == "ALLOW" and told["tools"] == [] and calls(program) == []
+        for asked, said in enumerate(bad, 1):
+            told = send(server, ASK, {"query": "今日の予定は?"}).json()
+            assert told["decision"] == "ALLOW" and told["tools"] == [] and backend.asked == asked, said
+        assert calls(program) == []
 
 
 def test_the_model_calls_nothing_for_a_request_that_is_not_allowed_or_a_tool_that_changes(
