@@ -79,6 +79,8 @@ def build_parser() -> argparse.ArgumentParser:
     _service_verb(verbs)
     _monitor_verb(verbs)
     _senses_verbs(verbs)
+    _agents_verb(verbs)
+    _tools_verb(verbs)
     _measuring_verbs(verbs)
     _look_verbs(verbs)
     return parser
@@ -375,6 +377,43 @@ def _monitor_verb(verbs: Any) -> None:
     monitor.add_argument(
         "--accept", action="store_true", help="今の状態を基準にする / take the present state as the baseline"
     )
+
+
+def _agents_verb(verbs: Any) -> None:
+    agents = _verb(
+        verbs,
+        "agents",
+        "分野ごとの窓口(エージェント)を見る・ファイルを確かめる",
+        "see the domain agents, check an agent file",
+        "so8t.commands.agents:agents",
+        "agents list --config so8t.toml",
+    )
+    agents.epilog = (
+        f"{agents.epilog}\n  so8t agents show finance\n  so8t agents check own/rules.toml --config so8t.toml"
+    )
+    agents.add_argument("action", choices=("list", "show", "check"))
+    agents.add_argument(
+        "name", nargs="?", default="", metavar="NAME|FILE", help="show: 名前、check: ファイル / name, file"
+    )
+    _config_options(agents)
+    agents.add_argument("--policy", default=None, help="方針ファイル(既定は設定かバンドルのもの) / policy file")
+
+
+def _tools_verb(verbs: Any) -> None:
+    tools = _verb(
+        verbs,
+        "tools",
+        "エージェントの道具(MCP サーバー)を見る・承認する・取り消す",
+        "see, approve and revoke the tools of local MCP servers",
+        "so8t.commands.tools:tools",
+        "tools list --key-file admin.key",
+    )
+    tools.epilog = f"{tools.epilog}\n  so8t tools approve calendar/day --key-file admin.key"
+    tools.add_argument("action", choices=("list", "approve", "revoke"))
+    tools.add_argument("tool", nargs="?", default="", metavar="SERVER/TOOL", help="道具の名前 / name of the tool")
+    tools.add_argument("--server", default="http://127.0.0.1:8008", help="http://IP:番号 / the running server")
+    tools.add_argument("--key-file", type=Path, help="管理者の API キーのファイル / an administrator's API key")
+    tools.add_argument("--yes", action="store_true", help="approve: 確認しない / do not ask")
 
 
 def _measuring_verbs(verbs: Any) -> None:

@@ -13,7 +13,7 @@ import torch
 from aiohttp import web
 
 from so8t.ask import llamacpp, wire
-from so8t.ask.backend import Backend, FakeBackend
+from so8t.ask.backend import Backend, FakeBackend, Sampling
 from so8t.ask.hf import HuggingFace
 from so8t.ask.llamacpp import LlamaCpp
 from so8t.core.errors import BackendDown, BackendProtocol
@@ -352,3 +352,14 @@ def test_fake_backend_keeps_the_contract() -> None:
             await FakeBackend(error=BackendDown()).label_scores("a", LABELS)
 
     asyncio.run(run())
+
+
+def test_a_schema_holds_even_random_weights(address: str) -> None:
+    schema = {
+        "type": "object", "properties": {"tool": {"enum": ["plan/day", "none"]}}, "required": ["tool"],
+        "additionalProperties": False,
+    }  # fmt: skip
+    sampling = Sampling(1.0, 1.0, 4, json.dumps(schema))  # the likeliest of random weights may be spaces for ever
+    for prompt in PROMPTS[:3]:
+        made = ask(address, lambda b, p=prompt: b.generate(p, 400, (), sampling))  # type: ignore[misc]
+        assert json.loads(made.text)["tool"] in ("plan/day", "none"), made.text

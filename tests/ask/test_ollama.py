@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from so8t.ask import wire
+from so8t.ask.backend import Sampling
 from so8t.ask.ollama import Ollama
 from so8t.ask.ollama_api import OllamaApi
 from so8t.core.errors import BackendDown, BackendProtocol, LogprobsMissing, So8tError
@@ -244,3 +245,15 @@ def test_a_stream_that_stalls_is_down() -> None:
 
     with pytest.raises(BackendDown, match="Timeout"):
         against(streamed(b'{"status": "a"}\n', b"", pause=1.0), question)
+
+
+def test_a_schema_is_the_format_asked_for() -> None:
+    seen: list[Any] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append(await request.json())
+        return web.json_response(GOOD | {"done_reason": "stop"})
+
+    for schema in ("", '{"type": "object"}'):
+        against(handler, lambda b, s=schema: b.generate("x", 9, (), Sampling(schema=s)))  # type: ignore[misc]
+    assert "format" not in seen[0] and seen[1]["format"] == {"type": "object"}

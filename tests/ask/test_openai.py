@@ -72,6 +72,13 @@ def test_a_whole_prompt_is_sent_as_it_is() -> None:
     )
     assert (asked["prompt"], asked["max_tokens"], asked["stop"]) == ("<|user|>x<|end|>", 9, ["<|end|>"])
     assert (asked["temperature"], asked["top_p"], asked["seed"]) == (0.7, 0.9, 4)
+    assert "response_format" not in asked
+
+
+def test_a_schema_is_asked_for() -> None:
+    seen: list[dict[str, Any]] = []
+    against(telling(choice(text="{}"), seen), lambda b: b.generate("x", 9, (), Sampling(schema='{"type": "object"}')))
+    assert seen[0]["response_format"]["json_schema"]["schema"] == {"type": "object"}
 
 
 def test_label_scores_by_first_tokens() -> None:

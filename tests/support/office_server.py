@@ -20,7 +20,7 @@ from so8t.core.ledger import Ledger
 from so8t.core.ledger_read import LedgerReader
 from so8t.core.packaged import policy_text
 from so8t.core.sealing import TextKey
-from so8t.core.serve_config import IdentityConfig, IntakeConfig, MailConfig, SearchConfig
+from so8t.core.serve_config import IdentityConfig, IntakeConfig, MailConfig, SearchConfig, ServeConfig
 from so8t.core.types import DECISIONS
 from so8t.decide.calibrate import Calibration
 from so8t.decide.domain import BUCKETS, DomainModel
@@ -37,6 +37,7 @@ from so8t.operate.intake.intake import intake_of
 from so8t.operate.mcp.http import routes as mcp_routes
 from so8t.operate.review.queue import ReviewQueue
 from so8t.operate.search.service import search_of
+from so8t.operate.server.agents import routes as agent_routes
 from so8t.operate.server.app import application
 from so8t.operate.server.documents import routes as document_routes
 from so8t.operate.server.ledger_state import routes as ledger_routes
@@ -46,6 +47,7 @@ from so8t.operate.server.office import Office
 from so8t.operate.server.office_work import routes as work_routes
 from so8t.operate.server.protocol import GuardedHttp
 from so8t.operate.server.reviews import routes as review_routes
+from so8t.operate.serving import agents_of
 from so8t.operate.works import works_of
 
 A, E, D = DECISIONS
@@ -86,8 +88,10 @@ class Server:
 
 
 def build(
-    folder: Path, backend: Upstream, texts: TextKey | None = None, folders: SearchConfig = NO_FOLDERS
-) -> tuple[Gateway, Office, Any, Ledger, TextKey, Authenticator]:
+    folder: Path, backend: Upstream, texts: TextKey | None = None, folders: SearchConfig = NO_FOLDERS,
+    settings: ServeConfig | None = None,
+) -> tuple[Gateway, Office, Any, Ledger, TextKey, Authenticator]:  # fmt: skip
+    """`settings`: with agents, as they say; what they say of documents holds instead of `folders`."""
     texts = texts or TextKey.generate()
     ledger = Ledger(folder / "ledger.db", signing.load_or_create(folder / "ledger.key"), texts)
     pool = Pool.of([("fake", backend)])
@@ -108,8 +112,11 @@ def build(
     reviews = ReviewQueue(gateway, LedgerReader(folder / "ledger.db", texts), learn=judge.precedents.add)
     routes = [*metric_routes(office, metrics, pool.up), *review_routes(office, reviews), *ledger_routes(office)]
     routes += [*work_routes(office, MAIL), *mcp_routes(office, ("127.0.0.1", "localhost"))]
-    if (search := search_of(gateway, folders)) is not None:
+    if (search := search_of(gateway, settings.search if settings else folders)) is not None:
         routes += document_routes(office, search)
+    if settings is not None:
+        office.agents = agents_of(settings, gateway, search, reviews)
+        routes += agent_routes(office, office.agents)
     app = application(office, routes, hosts=("127.0.0.1", "localhost"), concurrent=64)
     return gateway, office, app, ledger, texts, authenticator
 
@@ -124,13 +131,15 @@ async def people(authenticator: Authenticator) -> dict[str, str]:
 
 
 @contextmanager
-def running(folder: Path, backend: FakeBackend, folders: SearchConfig = NO_FOLDERS) -> Iterator[Server]:
+def running(
+    folder: Path, backend: FakeBackend, folders: SearchConfig = NO_FOLDERS, settings: ServeConfig | None = None
+) -> Iterator[Server]:
     """The server in a thread of its own, for the time of the block."""
     ready, stop = threading.Event(), threading.Event()
     box: dict[str, Any] = {}
 
     async def main() -> None:
-        gateway, office, app, ledger, texts, authenticator = build(folder, backend, folders=folders)
+        gateway, office, app, ledger, texts, authenticator = build(folder, backend, None, folders, settings)
         box["keys"] = await people(authenticator)
         config = uvicorn.Config(
             app, host="127.0.0.1", port=0, http=GuardedHttp, ws="none", lifespan="off", access_log=False,

@@ -10,11 +10,16 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is drawn. temperature 0 = the most likely one."""
+    """How the next token is drawn. temperature 0 = the most likely one.
+
+    schema: a JSON schema that the text is to fit, as JSON; a server that cannot hold the model to it ignores it, so
+    what comes back is checked all the same.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
+    schema: str = ""
 
 
 GREEDY = Sampling()

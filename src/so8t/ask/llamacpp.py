@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -132,6 +133,8 @@ def _completion(prompt: str, maximum_tokens: int, stop: Sequence[str], sampling:
         "preserved_tokens": list(stop),  # control tokens are hidden from the text otherwise, and never match
         "cache_prompt": True,
     }
+    if sampling.schema:
+        body["json_schema"] = json.loads(sampling.schema)
     return body if sampling.seed is None else body | {"seed": sampling.seed}
 
 

@@ -11,6 +11,7 @@ What it cannot do as llama.cpp's server can:
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -109,7 +110,9 @@ class Ollama:
             "temperature": sampling.temperature, "top_p": sampling.top_p, "seed": sampling.seed or 0,
             "repeat_penalty": 1.0, "num_predict": count, "num_ctx": self.context, "stop": list(stop),
         }  # fmt: skip
-        asked = {"model": self.model, "prompt": prompt, "raw": True, "truncate": False, "shift": False}
+        asked: dict[str, Any] = {"model": self.model, "prompt": prompt, "raw": True, "truncate": False, "shift": False}
+        if sampling.schema:
+            asked["format"] = json.loads(sampling.schema)
         return asked | {"options": options}
 
     async def _generate(

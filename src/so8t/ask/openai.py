@@ -8,6 +8,7 @@ Sources: OpenAI's API reference (completions, embeddings); vLLM's extra paramete
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -113,6 +114,9 @@ class OpenAiCompatible:
         }  # fmt: skip
         if stop:
             body["stop"] = list(stop)
+        if sampling.schema:
+            schema = {"name": "answer", "schema": json.loads(sampling.schema)}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
         return body if sampling.seed is None else body | {"seed": sampling.seed}
 
     def _choice(self, answer: Mapping[str, Any]) -> dict[str, Any]:

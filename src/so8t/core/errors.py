@@ -4,7 +4,7 @@ So8tError
 |- UsageError            2   ConfigKeyUnknown ConfigValueInvalid ConfigUnreadable ProfileUnknown TermsNotAccepted
                              AlreadyThere ServiceThere
 |- DataError             3   SourceMissing SourceEmpty SourceUnreadable RecordInvalid ValidationFailed LevelUnknown
-                             BackupBroken BackupKeyWrong IndexBroken
+                             BackupBroken BackupKeyWrong IndexBroken AgentUnknown ToolUnknown
 |- RunError              4   ConfigChanged RunBusy StageMissing StageBroken NotComparable
 |- ResourceError         5   DiskFull MemoryShort DeviceLost BackupUnwritable
 |- ModelError            6   TargetMissing BaseUnusable TrainingDiverged CheckpointBroken SenseUnusable
@@ -12,10 +12,12 @@ So8tError
 |- BundleError           8   BundleBroken SignatureInvalid BundleUnproven
 |- LedgerError           9   LedgerBroken LedgerUnavailable TextKeyWrong
 |- BackendError         10   BackendDown BackendProtocol LogprobsMissing OutboundRefused EmbeddingsMissing
-|- PolicyError          11   PolicyInvalid
+                             ToolFailed
+|- PolicyError          11   PolicyInvalid AgentInvalid
 |- EnvironmentUnfit     12   PackageMissing ConverterMissing FindingCritical ServiceAbsent ServiceFailed PlaceUnfit
 |- AccessError          13   NotIdentified NotPermitted TooManyAttempts TooManyRequests AccountInvalid AccountUnknown
                              AccountsUnavailable AccountsBroken ProviderFailed ReviewClosed AdministratorNeeded
+                             ToolUnapproved
 """
 
 from __future__ import annotations
@@ -176,6 +178,18 @@ class IndexBroken(DataError):
     en = "the index of the document search cannot be read"
     next_ja = "索引は作り直せます: so8t search --update"
     next_en = "an index can be made anew: so8t search --update"
+
+
+class AgentUnknown(DataError):
+    code = "D30"
+    ja, en = "そのエージェントはありません", "no such agent"
+    next_ja, next_en = "so8t agents list で名前を確かめてください", "see so8t agents list"
+
+
+class ToolUnknown(DataError):
+    code = "D31"
+    ja, en = "その道具はありません", "no such tool"
+    next_ja, next_en = "so8t tools list で名前を確かめてください", "see so8t tools list"
 
 
 class RunError(So8tError):
@@ -410,6 +424,15 @@ class EmbeddingsMissing(BackendError):
     next_en = "name a server that gives embeddings (Ollama, vLLM ...) under [serve.upstream]"
 
 
+class ToolFailed(BackendError):
+    """A tool server that died, hung, said too much or something else than the protocol: its answer is not used."""
+
+    code = "A30"
+    ja, en = "道具のサーバーの返事が使えません", "the tool server's answer cannot be used"
+    next_ja = "serve.tools の command か url と、道具のサーバー自身を確かめてください"
+    next_en = "check command or url under serve.tools, and the tool server itself"
+
+
 class PolicyError(So8tError):
     code, exit_code = "Y00", 11
     ja, en = "方針ファイルに問題があります", "policy error"
@@ -419,6 +442,13 @@ class PolicyInvalid(PolicyError):
     code = "Y01"
     ja, en = "方針ファイルが正しくありません", "invalid policy file"
     next_ja, next_en = "示された箇所を直してください", "correct the place shown"
+
+
+class AgentInvalid(PolicyError):
+    code = "Y30"
+    ja, en = "エージェントのファイルが正しくありません", "invalid agent file"
+    next_ja = "示された行を直し、so8t agents check で確かめてください"
+    next_en = "correct the line shown and try so8t agents check"
 
 
 class EnvironmentUnfit(So8tError):
@@ -556,3 +586,12 @@ class AdministratorNeeded(AccessError):
     ja, en = "管理者の権限が要ります", "an administrator's rights are needed"
     next_ja = "「管理者として実行」した端末(Windows)か sudo(Linux)で、もう一度実行してください"
     next_en = "run it again in an elevated terminal (Windows) or with sudo (Linux)"
+
+
+class ToolUnapproved(AccessError):
+    """A tool that an administrator has not approved, or that is no longer what was approved."""
+
+    code = "I30"
+    ja, en = "その道具は、今の説明では承認されていません", "the tool is not approved as it describes itself now"
+    next_ja = "管理者が so8t tools list で説明を読み、so8t tools approve で認めます"
+    next_en = "an administrator reads it with so8t tools list and approves it with so8t tools approve"

@@ -209,6 +209,39 @@ class MonitorConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentsConfig:
+    """Domain agents (plan's eight fields). folder: the company's own agent files, beside those that ship and before
+    them where both have one of a name. packaged: whether those that ship are offered. calls: how often the model may
+    call a tool for one request; 0 = only users call them."""
+
+    folder: str = ""
+    packaged: bool = True
+    calls: int = 2
+    pins: str = "runs/serve/tools.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolServer:
+    """A local MCP server whose tools agents may call. Either command (an absolute program and its arguments, no shell)
+    or url (http://127.0.0.1:PORT/...).
+
+    tools: which of its tools; empty = none. environment: names of variables passed on; it gets no others.
+    classification: of what it returns; only who may read that may call it. effect "changes": a person decides on every
+    call, unless decides = "judge".
+    """
+
+    name: str = ""
+    command: tuple[str, ...] = ()
+    url: str = ""
+    tools: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+    seconds: float = 20.0
+    classification: str = ""
+    effect: Literal["reads", "changes"] = "changes"
+    decides: Literal["person", "judge"] = "person"
+
+
+@dataclass(frozen=True, slots=True)
 class ServeConfig:
     """The gateway. hosts: further names by which browsers reach it (Host header); its own address is always one.
 
@@ -237,3 +270,5 @@ class ServeConfig:
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
     intake: IntakeConfig = field(default_factory=IntakeConfig)
     senses: SensesConfig = field(default_factory=SensesConfig)
+    agents: AgentsConfig = field(default_factory=AgentsConfig)
+    tools: tuple[ToolServer, ...] = ()

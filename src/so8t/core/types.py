@@ -198,6 +198,7 @@ class Request:
     attachments: images and recordings whose text stands in the query or in the history.
     floors: what is known beside the words. task: what is to be made ("minutes", "mail"), "" = an answer; order: what it
     needs to know for that, as JSON.
+    agent: which of the office's agents is to answer; "" = none of them. It may only be stricter (judge/narrowing.py).
     """
 
     id: str
@@ -212,6 +213,7 @@ class Request:
     floors: tuple[Floor, ...] = ()
     task: str = ""
     order: str = ""
+    agent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,13 +70,17 @@ class ChatFormat:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the model reads before it decides: a request with its levels and the contract it is judged under."""
+    """What the model reads before it decides: a request with its levels and the contract it is judged under.
+
+    instructions: of an agent, for its answer alone. A model that knows no system turn reads them with the request.
+    """
 
     query: str
     clearance: str
     classification: str | None
     contract: Mapping[str, Any] | None = None
     policy_state: Mapping[str, Any] | None = None
+    instructions: str = ""
 
 
 @cache
@@ -145,12 +149,24 @@ def messages(prompt: Prompt, style: Style, special: tuple[str, ...] = ()) -> lis
     )
     user = f"権限:{clearance} 区分:{level}\n{query}"
     if style == "compact":
+        if prompt.instructions:
+            who = "\n".join([*_contract_lines(prompt), prompt.instructions])
+            user = f"{neutralise(who, special)}\n\n{user}"
         return [{"role": "user", "content": user}]
     return [{"role": "system", "content": neutralise(system_text(prompt), special)}, {"role": "user", "content": user}]
 
 
 def system_text(prompt: Prompt) -> str:
     """Identity contract and policy state in words (plan 3.2)."""
+    lines = _contract_lines(prompt)
+    if prompt.instructions:
+        lines.append(prompt.instructions)
+    names = " / ".join(DECISIONS)
+    lines.append(f"依頼を {names} のどれかに判定して1行目に書き、2行目から応答してください。")
+    return "\n".join(lines)
+
+
+def _contract_lines(prompt: Prompt) -> list[str]:
     contract, state = prompt.contract or {}, prompt.policy_state or {}
     lines = [f"あなたは{state.get('org_name', '当社')}の{contract.get('role', '業務アシスタント')}です。"]
     if scope := contract.get("scope"):
@@ -161,9 +177,7 @@ def system_text(prompt: Prompt) -> str:
         lines.append(f"上申: {escalation}")
     if levels := state.get("classification_levels"):
         lines.append("区分: " + " < ".join(levels))
-    names = " / ".join(DECISIONS)
-    lines.append(f"依頼を {names} のどれかに判定して1行目に書き、2行目から応答してください。")
-    return "\n".join(lines)
+    return lines
 
 
 def decision_prompt(prompt: Prompt, style: Style, chat: ChatFormat) -> str:

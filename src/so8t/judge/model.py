@@ -21,6 +21,7 @@ from so8t.decide.policy import Policy
 from so8t.decide.prompt import ChatFormat, Prompt, Style, answer_prompt, decision_prompt, sources
 from so8t.decide.views import clearest, views
 from so8t.decide.wording import WordingModel
+from so8t.judge.narrowing import Narrowing
 
 LEAST_SCORE = -1e6  # a backend that lost a label says "impossible"; three impossible labels must not become a vote
 # Ends of a turn: Phi's, and those of Gemma, ChatML (Qwen) and Llama 3.
@@ -87,9 +88,14 @@ class ModelJudge:
         apart = f"(言語モデル {said[0]}、言い回し {said[1]})" if len(set(said)) > 1 else ""
         return f"{best} {probability:.2f}{apart}"
 
-    def answer_prompt(self, request: Request, policy: Policy, domain: Domain | None) -> str:
-        """What an allowed request is answered from: what was said before, and the verdict."""
+    def answer_prompt(
+        self, request: Request, policy: Policy, domain: Domain | None, narrowing: Narrowing | None = None
+    ) -> str:
+        """What an allowed request is answered from: what was said before, the verdict, and who an agent is."""
         asked = self.prompt(request, policy, domain)
+        if narrowing is not None:
+            contract = {**(asked.contract or {}), **narrowing.contract}
+            asked = replace(asked, contract=contract, instructions=narrowing.instructions)
         said = (*request.history, Turn("user", sources(request.documents))) if request.documents else request.history
         return answer_prompt(asked, self.style, self.chat, DECISIONS[0], said)
 

@@ -20,6 +20,7 @@ from so8t.decide.prompt import ChatFormat
 from so8t.decide.wording import WordingModel
 from so8t.judge.conversation import whole_opinion
 from so8t.judge.model import ModelJudge
+from so8t.judge.narrowing import Narrowing
 from so8t.judge.precedent import Case, PrecedentStore
 from so8t.judge.rule import rule_opinion
 from so8t.judge.ruling import ruling
@@ -42,7 +43,7 @@ class TripleJudge:
     """Three judges under one policy. `model_seconds` is the model's deadline.
 
     `sparing`: the model is not asked about what a rule already refuses; no verdict changes by that, only the record of
-    what the model would have said.
+    what the model would have said. `narrowing`: an agent whose floors are put under the verdict.
     """
 
     policy: Policy
@@ -53,16 +54,22 @@ class TripleJudge:
     payload_digest: str = ""
     model_seconds: float = 10.0
     sparing: bool = False
+    narrowing: Narrowing | None = None
 
     async def judge(self, request: Request) -> Verdict:
         """Never raises for a broken or late judge: that is an opinion that failed, and the verdict escalates."""
         domain = self.domain(request)
         opinions = await self.opinions(request, domain)
-        return combine(
+        verdict = combine(
             request, opinions, self.policy, temperature=self.calibration.fusion_temperature,
             allow_below=self.calibration.allow.below,
             payload_digest=self.payload_digest, domain=domain,
         )  # fmt: skip
+        return verdict if self.narrowing is None else self.narrowing.narrowed(verdict, request, self.policy)
+
+    def answer_prompt(self, request: Request, domain: Domain | None) -> str:
+        """What an allowed request is answered from, by the agent where there is one."""
+        return self.model.answer_prompt(request, self.policy, domain, self.narrowing)
 
     async def opinions(self, request: Request, domain: Domain) -> list[Opinion]:
         """rule, model, precedent. An unknown level raises LevelUnknown: that is the asker's mistake, not a judge's."""

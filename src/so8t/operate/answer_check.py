@@ -15,6 +15,7 @@ from so8t.core.types import Request
 from so8t.decide.clearance import classification_from_markers
 from so8t.decide.pii import IDENTIFIERS, find
 from so8t.decide.policy import Policy
+from so8t.decide.policy_sections import ForbiddenTerm
 from so8t.decide.views import views
 
 LONGEST = 400  # characters of a sentence; a longer one is checked and released in parts
@@ -36,10 +37,14 @@ def next_sentence(text: str) -> int:
 
 @dataclass(slots=True)
 class AnswerCheck:
-    """One answer to one request. objection() is asked for every sentence, in order."""
+    """One answer to one request. objection() is asked for every sentence, in order.
+
+    `more`: what an agent's own policy forbids beside the office's.
+    """
 
     request: Request
     policy: Policy
+    more: tuple[ForbiddenTerm, ...] = ()
     _brought: frozenset[str] = frozenset()
     _tail: str = ""
 
@@ -77,7 +82,7 @@ class AnswerCheck:
         return ""
 
     def _forbidden(self, readings: list[str]) -> str:
-        for term in self.policy.answer.forbidden:
+        for term in (*self.policy.answer.forbidden, *self.more):
             if any(term.pattern.found(reading) for reading in readings):
                 return term.reason
         if any(canary in reading for canary in self.policy.answer.canaries for reading in readings):

@@ -73,7 +73,7 @@ class Answering:
             async with asyncio.timeout(self.seconds):
                 made = await self.upstream.generate(prompt, limit, ENDS, options.sampling)
             text = made.text.strip()
-            why = AnswerCheck(asked, judge.policy).objection(text)
+            why = _check(asked, judge).objection(text)
         except Exception as error:  # whatever broke, the verdict is still to be recorded and nothing unchecked leaves
             return Answer(FAILED, failed=type(error).__name__)
         if why:
@@ -90,7 +90,7 @@ class Answering:
         released, end = "", Piece("", 0, False)
         try:
             asked, prompt, limit = self._prepared(request, domain, judge, options)
-            check = AnswerCheck(asked, judge.policy)
+            check = _check(asked, judge)
             pieces = self.upstream.stream(prompt, limit, (*ENDS, *options.stop), options.sampling)
             async with aclosing(_in_time(_sentences(pieces), self.seconds)) as sentences:
                 async for sentence in sentences:
@@ -114,22 +114,38 @@ class Answering:
             yield EMPTY
         yield Answer(released or EMPTY, end.tokens, bool(end.stopped), prompt_tokens=end.prompt_tokens)
 
+    async def structured(self, request: Request, judge: TripleJudge, schema: str, maximum_tokens: int) -> str:
+        """What the model says to a question of ours, held to a JSON schema where its server can: never released as it
+        is. Raises what the upstream raises, and TimeoutError.
+        """
+        prompt = judge.model.answer_prompt(request, judge.policy, None)
+        async with asyncio.timeout(self.seconds):
+            return (await self.upstream.generate(prompt, maximum_tokens, ENDS, Sampling(schema=schema))).text
+
     def _prepared(
         self, request: Request, domain: Domain | None, judge: TripleJudge, options: AnswerOptions
     ) -> tuple[Request, str, int]:
         """The request with the history that may be context, the prompt of it, and the tokens left for an answer."""
         asked = replace(request, history=kept(request, judge.policy)) if request.history else request
-        asked = self._fitting(asked, options.maximum_tokens)
-        return asked, judge.model.answer_prompt(asked, judge.policy, domain), options.maximum_tokens
+        who = 0
+        if judge.narrowing is not None:
+            asked = replace(asked, history=judge.narrowing.kept(asked, judge.policy)) if asked.history else asked
+            who = judge.narrowing.characters
+        asked = self._fitting(asked, options.maximum_tokens, who)
+        return asked, judge.answer_prompt(asked, domain), options.maximum_tokens
 
-    def _fitting(self, request: Request, maximum_tokens: int) -> Request:
+    def _fitting(self, request: Request, maximum_tokens: int, who: int) -> Request:
         """Without the oldest turns that would not fit the window: a character is hardly ever more than a token."""
         read = sum(len(one.place) + len(one.text) for one in request.documents)
-        room = self.context - maximum_tokens - len(request.query) - read - PROMPT_CHARACTERS
+        room = self.context - maximum_tokens - len(request.query) - read - who - PROMPT_CHARACTERS
         turns = list(request.history)
         while turns and sum(len(turn.text) for turn in turns) > room:
             turns.pop(0)
         return replace(request, history=tuple(turns)) if len(turns) < len(request.history) else request
+
+
+def _check(asked: Request, judge: TripleJudge) -> AnswerCheck:
+    return AnswerCheck(asked, judge.policy, judge.narrowing.forbidden if judge.narrowing else ())
 
 
 async def _in_time(sentences: AsyncGenerator[str | Piece], seconds: float) -> AsyncGenerator[str | Piece]:

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from so8t.core.errors import BackendProtocol, LedgerError, RecordInvalid, So8tError
+from so8t.core.errors import AgentUnknown, BackendProtocol, LedgerError, RecordInvalid, So8tError
 from so8t.core.ledger import Ledger
 from so8t.core.ledger_format import Entry
-from so8t.core.types import Decision, Domain, Reply, Request, Verdict, canonical_json
+from so8t.core.types import Decision, Domain, Opinion, Reply, Request, Verdict, canonical_json
 from so8t.decide.clearance import effective_classification
 from so8t.decide.policy import Policy
 from so8t.decide.views import views
+from so8t.judge.narrowing import Narrowing, with_floor
 from so8t.judge.triple import TripleJudge
 from so8t.operate.answering import Answer, Answering, AnswerOptions
 from so8t.operate.intake.kept import Kept
@@ -56,9 +57,9 @@ class Stream:
 class Gateway:
     """Judge, ledger and the model behind them; every skin (HTTP, MCP, console) calls ask() or stream().
 
-    `works`: what makes the answer to an allowed request of a task. `observers` are told of every durable verdict,
-    `error_observers` of every error (code, request, its entry if it has one); they must not raise and not wait.
-    `ledger_failure`: why the last entry could not be made durable, or "".
+    `works`: what makes the answer to an allowed request of a task. `agents`: those a request may name. `observers` are
+    told of every durable verdict, `error_observers` of every error (code, request, its entry if it has one); they must
+    not raise and not wait. `ledger_failure`: why the last entry could not be made durable, or "".
     """
 
     judge: TripleJudge
@@ -70,6 +71,7 @@ class Gateway:
     clock: Callable[[], float] = time.perf_counter
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ledger_failure: str = ""
+    agents: Mapping[str, Narrowing] = field(default_factory=dict)
     _endings: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
 
     @property
@@ -80,7 +82,7 @@ class Gateway:
     async def ask(self, request: Request, options: AnswerOptions | None = None) -> Reply:
         """Raises LedgerUnavailable when the verdict cannot be made durable, LevelUnknown or RecordInvalid for a
         request that nobody can judge."""
-        begin, judge = self.clock(), self.judge
+        begin, judge = self.clock(), self.judge_of(request)
         verdict = await self._judged(request, judge)
         judged = self.clock()
         answer = await self._whole(request, verdict, judge, options or AnswerOptions())
@@ -102,7 +104,7 @@ class Gateway:
 
     async def stream(self, request: Request, options: AnswerOptions | None = None) -> Stream:
         """The durable verdict and the sentences of the answer to come; the same errors as ask(), before any of it."""
-        judge = self.judge
+        judge = self.judge_of(request)
         verdict = await self._judged(request, judge)
         refused = None if verdict.decision == Decision.ALLOW else Answer(refusal(verdict))
         entry = await self._commit(request, verdict, refused, judge)
@@ -125,7 +127,7 @@ class Gateway:
 
     async def answer_reviewed(self, request: Request, decision_seq: int, review_seq: int) -> tuple[Entry, Answer]:
         """The model's answer to what a person has allowed, checked like any other, and its entry."""
-        judge = self.judge
+        judge = self.judge_of(request)
         answer = await self._made(request, request.domain, judge, AnswerOptions())
         body = {"request_id": request.id, "actor": request.user, "decision_seq": decision_seq, "review_seq": review_seq}
         entry = await self.record("answer", body | _ending(answer), _released(answer))
@@ -134,6 +136,35 @@ class Gateway:
     async def note(self, kind: str, body: dict[str, Any]) -> Entry:
         """What is no verdict and is kept all the same: a refused input, a login, a change of policy."""
         return await self.record(kind, body, {})
+
+    def judge_of(self, request: Request) -> TripleJudge:
+        """The office's judge, with the floors of the agent that the request names. Raises AgentUnknown."""
+        if not request.agent:
+            return self.judge
+        if request.agent not in self.agents:
+            raise AgentUnknown(where=request.id, detail=repr(request.agent)[:80])
+        return replace(self.judge, narrowing=self.agents[request.agent])
+
+    async def decide(
+        self, request: Request, floors: Sequence[Opinion] = (), told: Mapping[str, Any] | None = None
+    ) -> tuple[Verdict, Entry]:
+        """A verdict that is durable and no answer: what stands before something is done for the asker.
+
+        `floors`: further demands that nothing lowers; `told`: what the entry says beside. The same errors as ask().
+        """
+        judge = self.judge_of(request)
+        verdict = await self._judged(request, judge)
+        for floor in floors:
+            verdict = with_floor(verdict, floor, judge.policy)
+        refused = None if verdict.decision == Decision.ALLOW else Answer(refusal(verdict))
+        return verdict, await self._commit(request, verdict, refused, judge, told)
+
+    async def ended(
+        self, request: Request, decision_seq: int, answer: Answer, told: Mapping[str, Any] | None = None
+    ) -> Entry:
+        """The entry of how an allowed request came to its end. Raises LedgerUnavailable."""
+        body: dict[str, Any] = {"request_id": request.id, "actor": request.user, "decision_seq": decision_seq}
+        return await self.record("answer", body | _ending(answer) | dict(told or {}), {"reply": answer.text})
 
     async def settled(self) -> None:
         """Returns when every answer that came to its end has its entry: for a graceful stop."""
@@ -163,7 +194,10 @@ class Gateway:
         except Exception as error:  # as Answering.whole: the verdict is still to be recorded
             return Answer(FAILED, failed=type(error).__name__)
 
-    async def _commit(self, request: Request, verdict: Verdict, answer: Answer | None, judge: TripleJudge) -> Entry:
+    async def _commit(
+        self, request: Request, verdict: Verdict, answer: Answer | None, judge: TripleJudge,
+        told: Mapping[str, Any] | None = None,
+    ) -> Entry:  # fmt: skip
         texts = {"query": request.query}
         if request.history:
             texts["history"] = canonical_json([[turn.role, turn.text] for turn in request.history])
@@ -173,7 +207,9 @@ class Gateway:
             texts["order"] = request.order
         if answer is not None:
             texts |= _released(answer)
-        body = ledger_body(request, verdict) | ({} if answer is None else _ending(answer))
+        body = ledger_body(request, verdict) | ({} if answer is None else _ending(answer)) | dict(told or {})
+        if judge.narrowing is not None:
+            body["agent"] = {"name": judge.narrowing.name, "digest": judge.narrowing.digest}
         if request.attachments:
             body["attachments"], kept = await asyncio.to_thread(self.kept.put, request.attachments)
             texts |= kept
@@ -216,9 +252,7 @@ class Gateway:
 
     async def _end(self, request: Request, stream: Stream) -> None:
         assert stream.answer is not None
-        body = {"request_id": request.id, "actor": request.user, "decision_seq": stream.entry.seq}
-        body |= _ending(stream.answer)
-        await self.record("answer", body, {"reply": stream.answer.text})
+        await self.ended(request, stream.entry.seq, stream.answer)
 
     async def record(self, kind: str, body: dict[str, Any], texts: dict[str, str]) -> Entry:
         """An entry, once it is durable. Raises LedgerUnavailable."""

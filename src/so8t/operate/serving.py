@@ -23,6 +23,8 @@ from so8t.core.ledger import Ledger
 from so8t.core.ledger_read import LedgerReader
 from so8t.core.serve_config import LedgerConfig, ServeConfig
 from so8t.judge.triple import PROMPT, TripleJudge, load_triple, read_calibration
+from so8t.operate.agents.catalogue import catalogue_of
+from so8t.operate.agents.desk import AgentDesk
 from so8t.operate.answering import Answering
 from so8t.operate.background import beside
 from so8t.operate.drift import Drift, drift_of
@@ -86,6 +88,7 @@ class Running:
     monitor: Monitor | None = None
     intake: Intake | None = None
     senses: Senses | None = None
+    agents: AgentDesk | None = None
 
 
 @asynccontextmanager
@@ -147,11 +150,26 @@ async def running_office(
         if intake is not None:
             stack.callback(intake.close)
         stack.callback(senses.close)
+        agents = agents_of(config, gateway, search, reviews)
+        await gateway.note("note", agents.catalogue.ledger_body())
         await stack.enter_async_context(beside(work))
         yield Running(
             config, bundle, quantisation, context, pool, gateway, policy, reader, reviews, notifier, events,
-            authenticator, unproven, drift, search, monitor, intake, senses,
+            authenticator, unproven, drift, search, monitor, intake, senses, agents,
         )  # fmt: skip
+
+
+def agents_of(config: ServeConfig, gateway: Gateway, search: DocumentSearch | None, reviews: ReviewQueue) -> AgentDesk:
+    """The agents of this office and their tools. Raises ConfigValueInvalid."""
+    policy = gateway.judge.policy
+    catalogue = catalogue_of(config, policy)
+    gateway.agents = {name: agent.narrowing() for name, agent in catalogue.agents.items()}
+    desk = AgentDesk(gateway, catalogue, search, None, config.agents.calls)
+    if config.tools:
+        from so8t.operate.tools.calling import tool_desk_of  # an office without tools does not load what speaks to them
+
+        desk.tools = tool_desk_of(gateway, config.tools, config.agents.pins, policy, reviews)
+    return desk
 
 
 async def _stopped(gateway: Gateway, events: EventLog) -> None:

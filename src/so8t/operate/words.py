@@ -26,3 +26,10 @@ def withheld(why: str) -> str:
 def cut_short(why: str) -> str:
     """Ends an answer of which part has been released already."""
     return f"\n(ここから先は、確認のため差し止めました。{why})"
+
+
+def tool_allowed(tool: str, case: int, *, used: bool) -> str:
+    """A person has allowed a call; the asker makes it, once."""
+    if used:
+        return f"道具 {tool} の呼び出しは許可され、実行されました。"
+    return f'道具 {tool} の呼び出しが許可されました。同じ引数に "case": {case} を添えて送ると、一度だけ実行します。'

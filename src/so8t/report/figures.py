@@ -159,6 +159,8 @@ JUDGE_WORDS: dict[str, Words] = {
     "model": Words("モデル", "Model"),
     "precedent": Words("判断例", "Precedents"),
     "fused": Words("三者の合議", "All three together"),
+    "agent": Words("窓口の規則", "Agent's rules"),
+    "tool": Words("道具の働き", "Tool's effect"),
 }
 STAGE_WORDS: dict[str, Words] = {
     "setup": Words("準備", "Set-up"),

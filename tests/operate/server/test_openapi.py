@@ -19,6 +19,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from so8t.ask.backend import FakeBackend
+from so8t.core.serve_config import ServeConfig
 from so8t.operate.server.openapi import document
 
 CHECKS = [
@@ -31,7 +32,7 @@ schema = schemathesis.openapi.from_dict(document())
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder: Path = tmp_path_factory.mktemp("attacked")
-    with running(folder, FakeBackend(SCORES, answer=ANSWER)) as started:
+    with running(folder, FakeBackend(SCORES, answer=ANSWER), settings=ServeConfig()) as started:
         yield started
 
 

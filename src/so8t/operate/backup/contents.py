@@ -1,4 +1,5 @@
-"""What a backup holds: the ledger with its anchor, accounts, bundle, policy, settings - and keys only when asked.
+"""What a backup holds: the ledger with its anchor, accounts, bundle, policy, settings, agents and approved tools - and
+keys only when asked.
 
 Without `ledger.key` whoever gets hold of a backup can read from it but forge nothing; without `text.key` they cannot
 even read the texts. So the two go a way of their own (docs/operate.md), unless the operator says otherwise.
@@ -19,6 +20,7 @@ MANIFEST = "manifest.json"
 LEDGER, ANCHOR, LEDGER_PUBLIC, BUNDLE_PUBLIC = "ledger.db", "ledger.anchor", "ledger.key.pub", "bundle.key.pub"
 ACCOUNTS, POLICY, SETTINGS, BUNDLE = "users.db", "policy.toml", "so8t.toml", "bundle"
 ATTACHMENTS = "ledger.attachments"  # beside ledger.db, as in the office
+AGENTS, TOOLS = "agents", "tools.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,10 @@ def still_parts(config: ServeConfig, settings: Path | None, bundle: Path | None,
     parts = [Part(SETTINGS, settings)] if settings else []
     if config.policy and Path(config.policy).suffix:  # without: the name of one that ships
         parts.append(Part(POLICY, Path(config.policy)))
+    if config.agents.folder:
+        parts += [Part(f"{AGENTS}/{path.name}", path) for path in sorted(Path(config.agents.folder).glob("*.toml"))]
+    if (pins := Path(config.agents.pins)).is_file():
+        parts.append(Part(TOOLS, pins))
     if config.bundle_key:
         parts.append(Part(BUNDLE_PUBLIC, Path(config.bundle_key)))
     if (public := signing.public_path(Path(config.ledger.key))).is_file():

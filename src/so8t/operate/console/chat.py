@@ -1,7 +1,7 @@
 """対話: ask, and read the answer as it comes. Without JavaScript the same form leads to the same page.
 
 The conversation is not the browser's to tell: the form names the ledger number it goes on from, and what was said until
-there is read from the ledger.
+there is read from the ledger. So is the agent it was begun with; another agent is another conversation.
 """
 
 from __future__ import annotations
@@ -29,13 +29,19 @@ KINDS = "image/png,image/jpeg,image/tiff,image/bmp,image/webp,application/pdf"
 
 
 async def show(visit: Visit) -> Response:
-    """The conversation up to ?after=SEQ, one of one's own requests."""
+    """The conversation up to ?after=SEQ, one of one's own requests; or a new one, with ?agent=NAME."""
     after = visit.asked("after", 15)
     found = await own_exchange(visit, number(after, "after")) if after else None
     levels = visit.running.policy.policy.levels.names
-    intake = visit.running.intake
+    intake, desk = visit.running.intake, visit.running.agents
     images = intake.config.files if intake else 0
-    return visit.page("chat", "chat", found=found, levels=levels, longest=MAX_QUERY, images=images, kinds=KINDS)
+    agents = desk.offered(visit.identity) if desk else []
+    name = found.agent if found else visit.asked("agent", 40)
+    agent = next((one for one in agents if one.id == name), None)
+    return visit.page(
+        "chat", "chat", found=found, levels=levels, longest=MAX_QUERY, images=images, kinds=KINDS, agents=agents,
+        agent=agent,
+    )  # fmt: skip
 
 
 async def ask(visit: Visit) -> Response:
@@ -62,9 +68,12 @@ async def _request(visit: Visit) -> Request:
         said = [Said("user", query, visit.form.files)]
         (turn,), read = await visit.running.intake.turns(identity.name, said, visit.running.policy.policy)
         query, attachments = turn.text, (*attachments, *read)
-    return Request(
-        f"req-{uuid4().hex}", query, identity.clearance, level, None, identity.name, history, (), attachments
-    )
+    agent, desk = visit.form.one("agent", 40), visit.running.agents
+    request = Request(
+        f"req-{uuid4().hex}", query, identity.clearance, level, None, identity.name, history, (), attachments,
+        agent=agent,
+    )  # fmt: skip
+    return (await desk.prepared(identity, request)).request if desk else request
 
 
 async def _events(stream: Stream, lang: str) -> AsyncGenerator[bytes]:

@@ -19,7 +19,8 @@ from so8t.operate.review.case import ReviewCase, Status
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """`query` and `reply` are None where they were erased, or (reply) not there yet. `status` only of a case. made: of
-    a task, what the reply was written from; source: the lines of a meeting that minutes were made of."""
+    a task, what the reply was written from; source: the lines of a meeting that minutes were made of; `places`: of the
+    passages that the answer was to be taken from."""
 
     entry: Stored
     query: str | None
@@ -30,10 +31,16 @@ class Exchange:
     status: Status | None = None
     made: Mapping[str, Any] | None = None
     source: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
 
     @property
     def task(self) -> str:
         return str(self.entry.data.get("task") or "")
+
+    @property
+    def agent(self) -> str:
+        """The agent it was put to, "" = none."""
+        return str((self.entry.data.get("agent") or {}).get("name", ""))
 
     @property
     def waits(self) -> bool:
@@ -69,12 +76,12 @@ def _read(reader: LedgerReader, entry: Stored) -> Exchange:
         if ends:
             told, withheld = reader.texts_of(ends[:1]).get(ends[0].seq, {}), ends[0].data.get("answer_withheld")
     made = json.loads(told["made"]) if "made" in told else None
-    documents = json.loads(texts.get("documents", "[]")) if made is not None else []
-    source = tuple(documents[0][3].split("\n")) if documents and entry.data.get("task") == "minutes" else ()
-    history = turns(texts.get("history", "[]"))
-    return Exchange(
-        entry, texts.get("query"), told.get("reply"), history, str(withheld or ""), made=made, source=source
-    )
+    documents = json.loads(texts.get("documents", "[]"))
+    minutes = made is not None and entry.data.get("task") == "minutes"
+    source = tuple(documents[0][3].split("\n")) if documents and minutes else ()
+    places = () if source else tuple(str(one[1]) for one in documents)
+    history, why = turns(texts.get("history", "[]")), str(withheld or "")
+    return Exchange(entry, texts.get("query"), told.get("reply"), history, why, made=made, source=source, places=places)
 
 
 def turns(text: str) -> tuple[Turn, ...]:

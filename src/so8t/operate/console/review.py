@@ -32,6 +32,9 @@ BUILT_IN = {
         "An image or recording was read with less confidence than the policy asks for.",
     ),
     UNREADABLE_RULE: Words("読み解けない符号が残っています。", "Some of it could not be decoded."),
+    # Of every agent (judge/narrowing.py) and of tools (operate/tools/calling.py).
+    "highest": Words("情報の区分が、窓口の扱う上限より上です。", "The material lies above what the agent is for."),
+    "changes": Words("何かを変える道具です。", "The tool changes something."),
 }
 
 
@@ -121,9 +124,17 @@ def _left(case: ReviewCase, now: datetime) -> float:
 
 
 def _rule(visit: Visit, name: str) -> tuple[Words, Decision | None, bool]:
-    """A rule's reason, effect and whether it is hard; by the policy in force, as the ledger keeps only its id."""
-    if (rule := visit.running.policy.policy.rule(name)) is not None:
+    """A rule's reason, effect and whether it is hard; by the policy in force, as the ledger keeps only its id.
+
+    AGENT:RULE is of an agent's own policy, or built into every agent (judge/narrowing.py).
+    """
+    agent, _, own = name.rpartition(":")
+    narrowing = visit.running.gateway.agents.get(agent)
+    policy = narrowing.policy if narrowing else None if agent else visit.running.policy.policy
+    if policy is not None and (rule := policy.rule(own)) is not None:
         return Words(rule.reason), rule.effect, rule.hard
+    if agent:
+        name = own
     gone = Words("今の方針にはない規則です。", "The policy in force has no such rule.")
     return BUILT_IN.get(name, gone), None, name in BUILT_IN
 

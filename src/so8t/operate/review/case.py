@@ -40,7 +40,10 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class ReviewCase:
-    """One handed-over request. `seq` is the number of its decision entry; times are ISO 8601, UTC."""
+    """One handed-over request. `seq` is the number of its decision entry; times are ISO 8601, UTC.
+
+    `agent` it was put to, and `tool` that was to be called; "" = none.
+    """
 
     seq: int
     request_id: str
@@ -62,6 +65,8 @@ class ReviewCase:
     closed_seq: int | None = None
     answer_seq: int | None = None
     task: str = ""
+    agent: str = ""
+    tool: str = ""
 
     def status(self, now: datetime) -> Status:
         if self.closed is not None:
@@ -95,6 +100,8 @@ def opened(entry: Stored) -> ReviewCase:
         confidence=float(data.get("confidence", 0.0)),
         opinions=tuple(data.get("opinions", ())),
         task=str(data.get("task", "")),
+        agent=str((data.get("agent") or {}).get("name", "")),
+        tool=str((data.get("tool") or {}).get("name", "")),
     )
 
 

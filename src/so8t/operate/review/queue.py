@@ -24,6 +24,7 @@ from so8t.operate.identity.identity import Identity, Role
 from so8t.operate.identity.names import folded
 from so8t.operate.intake.kept import KEYS, TEXTS
 from so8t.operate.review.case import ReviewCase, Status, after, opened
+from so8t.operate.words import tool_allowed
 
 MAX_COMMENT, MAX_ANSWER = 2000, 20_000
 PAGE = 1000
@@ -162,7 +163,7 @@ class ReviewQueue:
         documents = tuple(Excerpt(*one) for one in json.loads(texts.get("documents", "[]")))
         return Request(
             case.request_id, texts["query"], case.clearance, case.classification, domain, case.asker, turns, documents,
-            task=case.task, order=texts.get("order", ""),
+            agent=case.agent, task=case.task, order=texts.get("order", ""),
         )  # fmt: skip
 
     async def answered(self, case: ReviewCase) -> str:
@@ -172,6 +173,8 @@ class ReviewQueue:
         """
         if case.closed != Status.ALLOWED or case.closed_seq is None:
             raise RecordInvalid(where=f"seq {case.seq}", detail="not allowed")
+        if case.tool:  # what was allowed is a call, which its asker makes: no model says anything about it
+            return tool_allowed(case.tool, case.seq, used=case.answer_seq is not None)
         if case.answer_seq is not None:
             return (await self.texts(case.answer_seq)).get("reply", "")
         for vote in reversed(case.votes):

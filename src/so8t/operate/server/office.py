@@ -12,6 +12,7 @@ from starlette.requests import Request as HttpRequest
 
 from so8t.core.errors import NotPermitted, RecordInvalid
 from so8t.core.types import Decision, Request, Turn, Verdict
+from so8t.operate.agents.desk import AgentDesk
 from so8t.operate.answering import AnswerOptions
 from so8t.operate.gateway import Gateway
 from so8t.operate.identity.authenticator import Authenticator
@@ -27,7 +28,10 @@ AMBIENT = ("session", "proxy", "oidc")  # what a browser sends by itself, whiche
 
 @dataclass(slots=True)
 class Office:
-    """`model` is the name clients use; `created`: Unix seconds of the bundle; `details`: for Ollama's model list."""
+    """`model` is the name clients use; `created`: Unix seconds of the bundle; `details`: for Ollama's model list.
+
+    An agent of `agents` is to a client a model of its own, "so8t/finance".
+    """
 
     gateway: Gateway
     authenticator: Authenticator
@@ -36,6 +40,7 @@ class Office:
     maximum_tokens: int
     details: Mapping[str, Any]
     intake: Intake | None = None
+    agents: AgentDesk | None = None
 
     async def identity(self, http: HttpRequest, *roles: Role) -> Identity:
         """Who asks. Raises NotIdentified, NotPermitted, TooManyAttempts, Crowded."""
@@ -48,8 +53,12 @@ class Office:
         return identity
 
     def known(self, model: object) -> str:
-        """The name asked for. Raises ModelUnknown for any but ours."""
-        if not isinstance(model, str) or model.removesuffix(":latest") != self.model:
+        """The name asked for. Raises ModelUnknown for any but ours and our agents'."""
+        if not isinstance(model, str):
+            raise ModelUnknown(detail=repr(model)[:80])
+        name, _, agent = model.removesuffix(":latest").partition("/")
+        there = self.agents.catalogue.agents if self.agents else {}
+        if name != self.model or (agent not in there if "/" in model else bool(agent)):
             raise ModelUnknown(detail=repr(model)[:80])
         return model
 
@@ -66,6 +75,15 @@ class Office:
             raise RecordInvalid(where="messages", detail="images are not read here (serve.intake, so8t[ocr])")
         turns, attachments = await self.intake.turns(identity.name, said, self.gateway.judge.policy)
         return replace(self.request(identity, turns, body), attachments=attachments)
+
+    def models(self, identity: Identity) -> list[str]:
+        """The names that this person may ask for."""
+        agents = self.agents.offered(identity) if self.agents else []
+        return [self.model, *(f"{self.model}/{agent.id}" for agent in agents)]
+
+    async def prepared(self, identity: Identity, request: Request) -> Request:
+        """The request with what its agent reads for it. Raises NotPermitted, and what the agent's search raises."""
+        return (await self.agents.prepared(identity, request)).request if self.agents else request
 
     def request(self, identity: Identity, turns: list[Turn], body: Json) -> Request:
         """What the gateway judges: the last turn, after those before it.
@@ -84,8 +102,11 @@ class Office:
             raise RecordInvalid(where="so8t.domain", detail="not offered: the domain is told from the text")
         return Request(
             f"req-{uuid4().hex}", turns[-1].text, identity.clearance, classification, None, identity.name,
-            tuple(turns[:-1]),
+            tuple(turns[:-1]), agent=self._agent(body.get("model")),
         )  # fmt: skip
+
+    def _agent(self, model: object) -> str:
+        return self.known(model).removesuffix(":latest").partition("/")[2]
 
     def options(self, limit: object, temperature: object, top_p: object, seed: object, stop: object) -> AnswerOptions:
         """What a client may choose about its answer, checked; None = ours. Raises RecordInvalid."""

@@ -61,7 +61,9 @@ class Ollama:
         body = await read_json(http, self.office.longest)
         if body.get("tools") or body.get("format"):
             raise RecordInvalid(where="tools, format", detail="not offered")
-        request = await self.office.asked(identity, _turns(body.get("messages")), body)
+        request = await self.office.prepared(
+            identity, await self.office.asked(identity, _turns(body.get("messages")), body)
+        )
         return await self._answered(
             body, lambda options: _Asked(self.office, request, options, lambda text: {"message": _message(text)})
         )
@@ -77,7 +79,7 @@ class Ollama:
             raise RecordInvalid(where="prompt", detail="text expected")
         said = [Said("system", system)] if system else []
         asked = Said("user", prompt, _images(body.get("images"), "images"))
-        request = await self.office.asked(identity, [*said, asked], body)
+        request = await self.office.prepared(identity, await self.office.asked(identity, [*said, asked], body))
         return await self._answered(
             body, lambda options: _Asked(self.office, request, options, lambda text: {"response": text})
         )
@@ -112,14 +114,14 @@ class Ollama:
         return _json({"embedding": (await self.office.gateway.embed(identity.name, texts(body.get("prompt"))))[0]})
 
     async def tags(self, http: HttpRequest) -> Response:
-        await self.office.identity(http)
-        return _json({"models": [self._model()]})
+        identity = await self.office.identity(http)
+        return _json({"models": [self._model(name) for name in self.office.models(identity)]})
 
     async def show(self, http: HttpRequest) -> Response:
         await self.office.identity(http)
         body = await read_json(http)
-        self.office.known(body.get("model", body.get("name")))
-        shown_ = {"details": self._model()["details"], "model_info": {}, "capabilities": ["completion"]}
+        name = self.office.known(body.get("model", body.get("name")))
+        shown_ = {"details": self._model(name)["details"], "model_info": {}, "capabilities": ["completion"]}
         return _json({"modelfile": "", "parameters": "", "template": "", **shown_})
 
     async def version(self, http: HttpRequest) -> Response:
@@ -130,10 +132,9 @@ class Ollama:
         await self.office.identity(http)
         raise NotOffered(detail=http.url.path)
 
-    def _model(self) -> Json:
+    def _model(self, name: str) -> Json:
         at = datetime.fromtimestamp(self.office.created, UTC).isoformat()
         details = {"format": "gguf", "parent_model": "", "families": None, **self.office.details["details"]}
-        name = self.office.model
         return {
             "name": name, "model": name, "modified_at": at, "size": self.office.details["size"],
             "digest": self.office.details["digest"], "details": details,

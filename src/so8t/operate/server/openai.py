@@ -49,13 +49,12 @@ class OpenAi:
     office: Office
 
     async def models(self, http: HttpRequest) -> Response:
-        await self.office.identity(http)
-        return _json({"object": "list", "data": [self._model()]})
+        identity = await self.office.identity(http)
+        return _json({"object": "list", "data": [self._model(name) for name in self.office.models(identity)]})
 
     async def one_model(self, http: HttpRequest) -> Response:
         await self.office.identity(http)
-        self.office.known(http.path_params["model"])
-        return _json(self._model())
+        return _json(self._model(self.office.known(http.path_params["model"])))
 
     async def chat(self, http: HttpRequest) -> Response:
         identity = await self.office.identity(http)
@@ -67,6 +66,7 @@ class OpenAi:
         options = self.office.options(
             limit, body.get("temperature"), body.get("top_p"), body.get("seed"), body.get("stop")
         )
+        request = await self.office.prepared(identity, request)
         if _flag(body, "stream"):
             usage = _flag(body.get("stream_options") or {}, "include_usage")
             stream = await self.office.gateway.stream(request, options)
@@ -85,8 +85,8 @@ class OpenAi:
         data = [{"object": "embedding", "index": i, "embedding": v} for i, v in enumerate(vectors)]
         return _json({"object": "list", "data": data, "model": model, "usage": {"prompt_tokens": 0, "total_tokens": 0}})
 
-    def _model(self) -> Json:
-        return {"id": self.office.model, "object": "model", "created": self.office.created, "owned_by": "so8t"}
+    def _model(self, name: str) -> Json:
+        return {"id": name, "object": "model", "created": self.office.created, "owned_by": "so8t"}
 
 
 def turns(messages: object) -> list[Said]:

@@ -40,7 +40,7 @@ def document() -> Schema:
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
             "schemas": {"Verdict": verdict(), "Error": {"type": "object"}},
         },
-        "paths": {**_openai(), **_ollama(), **_own(), **_health()},
+        "paths": {**_openai(), **_ollama(), **_own(), **_agents(), **_health()},
     }
 
 
@@ -158,6 +158,32 @@ def _own() -> Schema:
         f"{BASE}/reviews/{{seq}}/assign": {
             "post": _operation(plain, _object({"target": STRING}, required=True)), "parameters": seq,
         },
+    }  # fmt: skip
+
+
+def _agents() -> Schema:
+    plain = {"application/json": {"type": "object"}}
+    message = _object({"role": {"enum": sorted(ROLES)}, "content": STRING}, required=True)
+    history = {"type": "array", "items": message}
+    ask = _object({"query": {"type": "string", "maxLength": MAX_QUERY}, "history": history}, ("query",))
+    nothing = _object({}, required=False)
+    call = _object({"arguments": {"type": "object"}, "case": {"type": "integer", "minimum": 1}}, ("arguments",))
+    digest = _object({"digest": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}, required=True)
+
+    def named(*names: str) -> list[Schema]:
+        word = {"type": "string", "pattern": r"^[A-Za-z0-9_-]{1,64}$"}
+        return [{"name": name, "in": "path", "required": True, "schema": word} for name in names]
+
+    tool = f"{BASE}/tools/{{server}}/{{tool}}"
+    return {
+        f"{BASE}/agents": {"get": _operation(plain)},
+        f"{BASE}/agents/{{name}}/ask": {"post": _operation(plain, ask), "parameters": named("name")},
+        f"{BASE}/agents/{{name}}/tools/{{server}}/{{tool}}": {
+            "post": _operation(plain, call), "parameters": named("name", "server", "tool"),
+        },
+        f"{BASE}/tools": {"get": _operation(plain)},
+        f"{tool}/approve": {"post": _operation(plain, digest), "parameters": named("server", "tool")},
+        f"{tool}/revoke": {"post": _operation(plain, nothing), "parameters": named("server", "tool")},
     }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import uvicorn
 from starlette.routing import BaseRoute
 
 from so8t.operate.mcp.http import routes as mcp_routes
+from so8t.operate.server.agents import routes as agent_routes
 from so8t.operate.server.app import application
 from so8t.operate.server.documents import routes as document_routes
 from so8t.operate.server.guard import Guard
@@ -34,7 +35,7 @@ GRACE_SECONDS, IDLE_SECONDS, ENDING_SECONDS = 30, 30, 5
 def office_of(running: Running) -> Office:
     return Office(
         running.gateway, running.authenticator, MODEL, made_at(running.bundle), running.config.maximum_tokens,
-        model_details(running), running.intake,
+        model_details(running), running.intake, running.agents,
     )  # fmt: skip
 
 
@@ -58,6 +59,8 @@ def app_of(running: Running, office: Office, more: Sequence[BaseRoute] = ()) -> 
         routes += document_routes(office, running.search)
     if running.senses is not None:
         routes += sense_routes(office, running.senses)
+    if running.agents is not None:
+        routes += agent_routes(office, running.agents)
     config = running.config
     return application(office, routes, hosts=hosts(config), concurrent=config.concurrent, each=config.concurrent_each)
 
