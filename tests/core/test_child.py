@@ -13,7 +13,7 @@ import pytest
 from so8t.core.child import Child
 from so8t.core.errors import PackageMissing, SourceUnreadable
 
-PROGRAM = '''
+PROGRAM = """
 import os, time
 from so8t.core.child import serve
 from so8t.core.errors import PackageMissing, SourceUnreadable
@@ -38,7 +38,7 @@ def answers(head, content):
             raise SourceUnreadable(detail="after one")
 
 serve(answers)
-'''
+"""
 
 
 @pytest.fixture
