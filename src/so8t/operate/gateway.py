@@ -218,7 +218,8 @@ class Gateway:
         try:
             entry = await self.record("decision", body, texts)
         except LedgerError:
-            self.kept.remove(body)
+            if request.attachments:
+                self.kept.remove(body)
             raise
         for observer in self.observers:
             observer(Recorded(verdict, request, entry))

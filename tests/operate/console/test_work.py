@@ -51,6 +51,19 @@ def test_minutes_from_the_form_to_the_page_of_the_request(browse: Callable[..., 
     assert browse("suzuki").get(f"/console/requests/{seq}").status_code == 403
 
 
+def test_three_hours_come_as_a_form_in_parts(browse: Callable[..., Any]) -> None:
+    user = browse("sato")
+    transcript = "\n".join(f"佐藤: これは{n}番目の発言で、とくに何も決まりませんでした。" for n in range(9000))
+    fields = {"title": "長い会議", "date": "", "transcript": transcript, "classification": "", "plain": "1"}
+    parts = {name: (None, value) for name, value in {**fields, "csrf": user.csrf()}.items()}
+    headers = {"sec-fetch-site": "same-origin"}
+    answer = user.client.post("/console/minutes", files=parts, headers=headers)
+    assert answer.status_code == 303, answer.text[-500:]
+    assert 'id="L9000"' in user.get(answer.headers["location"]).text
+    too_long = {**parts, "transcript": (None, "あ" * 800_000)}
+    assert user.client.post("/console/minutes", files=too_long, headers=headers).status_code == 413
+
+
 def test_a_mail_outside_waits_for_a_person_and_then_is_there(browse: Callable[..., Any]) -> None:
     user, reviewer = browse("sato"), browse("shonin")
     answer = user.post("/console/mail", MAIL | {"to": "client@customer.example", "classification": ""})

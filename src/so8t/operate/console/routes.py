@@ -41,13 +41,15 @@ ANYBODY = tuple(Role)
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """An address for people who are logged in and hold one of `roles`. `files`: its form may bring some."""
+    """An address for people who are logged in and hold one of `roles`. `files`: its form may bring some; `longest`:
+    bytes of one that is sent in parts for its length alone."""
 
     method: str
     path: str
     handler: Handler
     roles: tuple[Role, ...]
     files: bool = False
+    longest: int = 0
 
 
 PAGES = (
@@ -61,7 +63,7 @@ PAGES = (
     Page("GET", "/search", work.search, USER),
     Page("POST", "/search", work.answered, USER),
     Page("GET", "/minutes", work.minutes_form, USER),
-    Page("POST", "/minutes", work.make_minutes, USER),
+    Page("POST", "/minutes", work.make_minutes, USER, longest=2 << 20),
     Page("GET", "/mail", work.mail_form, USER),
     Page("POST", "/mail", work.make_mail, USER),
     Page("GET", "/requests", own.listed, USER),
@@ -116,7 +118,7 @@ def _opened(console: Console, page: Page) -> Callable[[HttpRequest], Awaitable[R
         visit = await visited(console, http)
         visit.identity.require(*page.roles)
         if page.method == "POST":
-            visit.form = await read_form(http, most=visit.longest_upload if page.files else 0)
+            visit.form = await read_form(http, most=visit.longest_upload if page.files else page.longest)
             visit.session.require_csrf(visit.form.one("csrf", 100))
         response = await page.handler(visit)
         for cookie in visit.cookies:

@@ -112,4 +112,22 @@
     });
   }
   if (place) watch();
+  // A text file is copied into the field that is sent: UTF-8, else Shift_JIS as Windows writes it.
+  for (const input of document.querySelectorAll("input[type=file][data-into]")) {
+    input.addEventListener("change", async () => {
+      const file = input.files[0];
+      if (!file) return;
+      const bytes = await file.arrayBuffer();
+      const utf16 = new Uint8Array(bytes.slice(0, 2)).join() === "255,254";
+      let text;
+      try {
+        text = new TextDecoder(utf16 ? "utf-16le" : "utf-8", { fatal: true }).decode(bytes);
+      } catch {
+        text = new TextDecoder("shift_jis").decode(bytes);
+      }
+      document.getElementById(input.dataset.into).value = text;
+      const title = document.getElementById("title");
+      if (title && !title.value) title.value = file.name.replace(/\.[^.]*$/, "").slice(0, 100);
+    });
+  }
 })();
