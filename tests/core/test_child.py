@@ -63,7 +63,7 @@ def test_what_it_cannot_read_is_told_and_it_stays(child: Child) -> None:
             list(child.ask({"do": what}, b""))
     with pytest.raises(SourceUnreadable, match="after one"):
         list(child.ask({"do": "half", "times": 2}, b""))
-    assert list(child.ask({"do": "tell"}, b""))[0]["pid"] == one["pid"]
+    assert next(iter(child.ask({"do": "tell"}, b"")))["pid"] == one["pid"]
     with pytest.raises(PackageMissing, match="eyes"):
         list(child.ask({"do": "missing"}, b""))
     assert list(child.ask({"do": "tell"}, b""))
@@ -74,7 +74,7 @@ def test_one_that_hangs_is_killed_and_replaced(child: Child) -> None:
     with pytest.raises(SourceUnreadable, match="> 3 s"):
         list(child.ask({"do": "hang"}, b""))
     assert time.monotonic() - begin < 10
-    assert list(child.ask({"do": "tell"}, b"after"))[0]["size"] == 5
+    assert next(iter(child.ask({"do": "tell"}, b"after")))["size"] == 5
 
 
 def test_one_that_dies_is_replaced(child: Child) -> None:
@@ -87,7 +87,7 @@ def test_who_stops_listening_ends_it(child: Child) -> None:
     asking = child.ask({"do": "tell", "times": 5}, b"")
     pid = next(asking)["pid"]
     asking.close()
-    assert list(child.ask({"do": "tell"}, b""))[0]["pid"] != pid
+    assert next(iter(child.ask({"do": "tell"}, b"")))["pid"] != pid
 
 
 def test_closing_from_elsewhere_ends_the_wait(child: Child) -> None:
@@ -102,5 +102,5 @@ def test_closing_from_elsewhere_ends_the_wait(child: Child) -> None:
 def test_it_takes_what_others_leave(child: Child) -> None:
     import os
 
-    pid = list(child.ask({"do": "tell"}, b""))[0]["pid"]
+    pid = next(iter(child.ask({"do": "tell"}, b"")))["pid"]
     assert os.getpriority(os.PRIO_PROCESS, pid) >= 10

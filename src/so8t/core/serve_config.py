@@ -131,12 +131,14 @@ class SearchFolder:
 @dataclass(frozen=True, slots=True)
 class SearchConfig:
     """Document search (issue 8.1). No folders = off. rescan_minutes: beside the system's own notices of changes, which
-    do not come from other machines' disks. ocr: images and scanned pages are read where OCR is installed."""
+    do not come from other machines' disks. ocr: images and scanned pages are read where OCR is installed. vectors:
+    where no document has all the words, what is near in meaning is found too, by the upstream's embeddings."""
 
     index: str = "runs/serve/search.db"
     rescan_minutes: float = 15.0
     folders: tuple[SearchFolder, ...] = ()
     ocr: bool = True
+    vectors: bool = False
 
 
 @dataclass(frozen=True, slots=True)

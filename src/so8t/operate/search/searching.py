@@ -11,12 +11,14 @@ from so8t.core.errors import RecordInvalid
 from so8t.core.types import Levels
 from so8t.decide.policy_sections import ReadingPolicy
 from so8t.operate.search.grams import pattern, phrase, terms, words
-from so8t.operate.search.store import IndexStore, Part
+from so8t.operate.search.store import Found, IndexStore, Part
+from so8t.operate.search.vectors import Near, nearest
 
 MAXIMUM_QUERY = 1000  # characters
 MOST = 50
 READING = ReadingPolicy()
 PASSAGE = 240  # characters
+FUSION = 60  # as in the paper
 MAXIMUM_MATCHES = 2000  # of one part that are looked at for the best passage
 
 
@@ -25,6 +27,7 @@ class Hit:
     """`passage` begins at `start` of the part's text; `marks`: where in it the terms stand, (from, to).
 
     confidence: of OCR, None for text proper; page: of what was read by OCR. doubtful: less than the policy asks for.
+    near: found by its meaning, not by the words of the question.
     """
 
     id: str
@@ -38,11 +41,12 @@ class Hit:
     confidence: float | None = None
     page: int | None = None
     doubtful: bool = False
+    near: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {
             "id": self.id, "path": self.path, "place": self.place, "title": self.title, "classification": self.level,
-            "passage": self.passage, "start": self.start, "marks": [list(m) for m in self.marks],
+            "passage": self.passage, "start": self.start, "marks": [list(m) for m in self.marks], "near": self.near,
             "ocr": None if self.confidence is None else {
                 "confidence": round(self.confidence, 4), "page": self.page, "doubtful": self.doubtful,
             },
@@ -63,9 +67,10 @@ class Result:
 
 def search(
     store: IndexStore, query: str, clearance: str, folders: Sequence[str] | None = None, most: int = 10,
-    reading: ReadingPolicy = READING,
+    reading: ReadingPolicy = READING, vector: Sequence[float] | None = None,
 ) -> Result:  # fmt: skip
-    """All terms (quoted, or between spaces) anywhere in a document; where none has all, the words of the question.
+    """All terms (quoted, or between spaces) anywhere in a document; where none has all, the words of the question, and
+    with its `vector` what is near in meaning.
 
     Raises RecordInvalid for a query that is too long or holds nothing to look for, LevelUnknown.
     """
@@ -80,8 +85,21 @@ def search(
     if not found and (alternatives := words(query)):
         wanted, loosely = alternatives, True
         found, total = store.find(" OR ".join(map(phrase, wanted)), rank, folders, most)
-    hits = [_hit(store, f.id, f.level, rank, wanted, reading) for f in found]
-    return Result(tuple(hit for hit in hits if hit is not None), total, loosely)
+    near = nearest(store, vector, rank, folders, most) if vector is not None and (loosely or not found) else []
+    added = {one.part: one for one in near if one.part not in {f.id for f in found}}
+    hits = [
+        _hit(store, id, level, rank, wanted, reading, added.get(id)) for id, level in fused(found, near)[:most]
+    ]  # fmt: skip
+    return Result(tuple(hit for hit in hits if hit is not None), total + len(added), loosely or bool(near))
+
+
+def fused(found: Sequence[Found], near: Sequence[Near]) -> list[tuple[int, int]]:
+    """(part, level) by reciprocal rank fusion (Cormack et al. 2009): what both lists have high comes first."""
+    scores: dict[tuple[int, int], float] = {}
+    for ranked in ([(f.id, f.level) for f in found], [(n.part, n.level) for n in near]):
+        for place, one in enumerate(ranked):
+            scores[one] = scores.get(one, 0.0) + 1.0 / (FUSION + place)
+    return sorted(scores, key=lambda one: (-scores[one], one))
 
 
 def _rank(store: IndexStore, clearance: str) -> int:
@@ -89,18 +107,21 @@ def _rank(store: IndexStore, clearance: str) -> int:
 
 
 def _hit(
-    store: IndexStore, id: int, level: int, clearance: int, wanted: list[str], reading: ReadingPolicy
-) -> Hit | None:
+    store: IndexStore, id: int, level: int, clearance: int, wanted: list[str], reading: ReadingPolicy,
+    near: Near | None = None,
+) -> Hit | None:  # fmt: skip
     """None for a part that has gone between the two statements."""
     read = store.part(id, clearance)
     if read is None:
         return None
     path, part = read
     start, passage, marks = best_passage(part, wanted)
+    if near is not None:
+        start, passage, marks = near.start, part.text[near.start : near.end][:PASSAGE], ()
     doubtful = part.confidence is not None and reading.doubts(part.confidence)
     return Hit(
         document_id(path, part.place), path, part.place, part.title, store.levels[level], passage, start, marks,
-        part.confidence, part.page, doubtful,
+        part.confidence, part.page, doubtful, near is not None,
     )  # fmt: skip
 
 

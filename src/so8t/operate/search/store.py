@@ -21,7 +21,7 @@ import apsw
 from so8t.core.errors import IndexBroken
 from so8t.operate.search.grams import indexed
 
-VERSION = 2
+VERSION = 3
 _SCHEMA = (
     "CREATE TABLE about(version INTEGER NOT NULL, levels TEXT NOT NULL)",
     "CREATE TABLE files(id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, folder TEXT NOT NULL, level INTEGER, "
@@ -29,13 +29,21 @@ _SCHEMA = (
     "waiting INTEGER NOT NULL)",
     "CREATE INDEX files_folder ON files(folder)",
     "CREATE TABLE parts(id INTEGER PRIMARY KEY, file INTEGER NOT NULL, level INTEGER NOT NULL, place TEXT NOT NULL, "
-    "title TEXT NOT NULL, text TEXT NOT NULL, confidence REAL, page INTEGER)",
+    "title TEXT NOT NULL, text TEXT NOT NULL, confidence REAL, page INTEGER, pointed INTEGER NOT NULL DEFAULT 0)",
+    "CREATE INDEX parts_pointed ON parts(id) WHERE NOT pointed",
+    "CREATE TABLE pointer(model TEXT NOT NULL)",
     "CREATE INDEX files_waiting ON files(waiting) WHERE waiting",
     "CREATE INDEX parts_file ON parts(file)",
 )
 _GRAMS = (
     "CREATE VIRTUAL TABLE grams_{level} USING fts5(pairs, content='', contentless_delete=1, tokenize='ascii', "
     "columnsize=1)"
+)
+# Vectors of passages (vectors.py), a table a level for the same reason as above.
+_VECTORS = (
+    "CREATE TABLE vectors_{level}(id INTEGER PRIMARY KEY, part INTEGER NOT NULL, start INTEGER NOT NULL, "
+    "end INTEGER NOT NULL, vector BLOB NOT NULL)",
+    "CREATE INDEX vectors_part_{level} ON vectors_{level}(part)",
 )
 SEPARATOR = "\x1f"
 
@@ -121,7 +129,8 @@ class IndexStore:
             for statement in _SCHEMA:
                 self.db.execute(statement)
             for level in range(len(self.levels)):
-                self.db.execute(_GRAMS.format(level=level))
+                for statement in (_GRAMS, *_VECTORS):
+                    self.db.execute(statement.format(level=level))
             self.db.execute("INSERT INTO about VALUES(?, ?)", (VERSION, SEPARATOR.join(self.levels)))
 
     def _fits(self) -> bool:
@@ -167,6 +176,7 @@ class IndexStore:
         for (file,) in list(self.db.execute("SELECT id FROM files WHERE path = ?", (path,))):
             for id, level in list(self.db.execute("SELECT id, level FROM parts WHERE file = ?", (file,))):
                 self.db.execute(f"DELETE FROM grams_{int(level)} WHERE rowid = ?", (id,))
+                self.db.execute(f"DELETE FROM vectors_{int(level)} WHERE part = ?", (id,))
             self.db.execute("DELETE FROM parts WHERE file = ?", (file,))
             self.db.execute("DELETE FROM files WHERE id = ?", (file,))
 
@@ -189,10 +199,12 @@ class IndexStore:
         """The best parts of all levels up to `clearance`, and how many there are. An expression of grams.phrase."""
         found: list[Found] = []
         total = 0
-        chosen, values = _in_folders(folders)
+        chosen, values = in_folders(folders)
         for level in range(min(clearance, len(self.levels) - 1) + 1):
             table = f"grams_{level}"
-            matching = f"FROM {table}{chosen.format(table=table)} {'AND' if chosen else 'WHERE'} {table} MATCH ?"
+            matching = (
+                f"FROM {table}{chosen.format(table=table, part='rowid')} {'AND' if chosen else 'WHERE'} {table} MATCH ?"
+            )
             best = f"SELECT {table}.rowid, bm25({table}) AS rank {matching} ORDER BY rank LIMIT ?"
             rows = self.db.execute(best, (*values, expression, most))
             found += [Found(id, level, rank) for id, rank in rows]
@@ -228,11 +240,11 @@ class IndexStore:
         }  # fmt: skip
 
 
-def _in_folders(folders: Sequence[str] | None) -> tuple[str, tuple[str, ...]]:
+def in_folders(folders: Sequence[str] | None) -> tuple[str, tuple[str, ...]]:
     if folders is None:
         return "", ()
     marks = ", ".join("?" * len(folders))
-    join = " JOIN parts ON parts.id = {table}.rowid JOIN files ON files.id = parts.file"
+    join = " JOIN parts ON parts.id = {table}.{part} JOIN files ON files.id = parts.file"
     return f"{join} WHERE files.folder IN ({marks})", tuple(folders)
 
 
