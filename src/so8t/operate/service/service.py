@@ -9,13 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import so8t
-
 NAME = "so8t"
 DISPLAY = "so8t 社内アシスタント / office assistant"
 DESCRIPTION = (
     "社内の依頼を判定し、台帳に記録してから答えます。Judges requests, records every verdict, and answers (so8t)."
 )
+SOURCE = Path(__file__).resolve().parents[3]  # the folder that holds so8t
 WAIT_SECONDS = 600  # a large model is long in loading
 # Errors that starting again does not mend: configuration, bundle, policy.
 KEEP_DOWN = (2, 8, 11)
@@ -37,8 +36,7 @@ class Program:
     @classmethod
     def this(cls) -> Program:
         base = getattr(sys, "_base_executable", "") or sys.executable
-        source = Path(so8t.__file__).resolve().parents[1]
-        return cls(Path(sys.executable), Path(base), Path(sysconfig.get_path("purelib")), source)
+        return cls(Path(sys.executable), Path(base), Path(sysconfig.get_path("purelib")), SOURCE)
 
 
 @dataclass(frozen=True, slots=True)
