@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 import sysconfig
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+from so8t.core.errors import So8tError
 
 NAME = "so8t"
 DISPLAY = "so8t 社内アシスタント / office assistant"
@@ -85,7 +88,10 @@ class Service(Protocol):
 
 
 def perform(steps: Sequence[Step], tell: Callable[[Step], None]) -> None:
-    """One after the other; when one fails, those before it are taken back in reverse, and its error goes on."""
+    """One after the other; when one fails, those before it are taken back in reverse, and its error goes on.
+
+    What cannot be taken back keeps nothing else from being so.
+    """
     done: list[Step] = []
     for step in steps:
         try:
@@ -93,7 +99,8 @@ def perform(steps: Sequence[Step], tell: Callable[[Step], None]) -> None:
         except BaseException:
             for earlier in reversed(done):
                 if earlier.undo is not None:
-                    earlier.undo()
+                    with suppress(So8tError, OSError):
+                        earlier.undo()
             raise
         done.append(step)
         tell(step)
