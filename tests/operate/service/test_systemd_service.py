@@ -188,6 +188,7 @@ def test_what_fails_in_the_middle_leaves_nothing_half_done(
     with pytest.raises(ServiceFailed, match="Failed to enable unit: no"):
         install(make())
     assert list((tmp_path / "units").iterdir()) == []
+    assert fake.asked() == ["daemon-reload", f"enable {SERVER}", "daemon-reload"]
 
 
 @pytest.mark.parametrize(
@@ -215,6 +216,12 @@ def test_what_cannot_be_installed_is_said_first(
     home = tmp_path / "home" / "yamada" / "python"
     with pytest.raises(PlaceUnfit, match="yamada"):  # ProtectHome= would hide it
         make(program=Program(home, home, tmp_path / "opt", tmp_path / "opt")).check()
+    link = tmp_path / "opt" / "python"
+    home.parent.mkdir(parents=True)
+    home.touch()
+    link.symlink_to(home)  # as in a virtual environment of somebody's own interpreter
+    with pytest.raises(PlaceUnfit, match="home"):
+        make(program=Program(link, link, tmp_path / "opt", tmp_path / "opt")).check()
     install(make())
     with pytest.raises(ServiceThere):
         make().check()

@@ -179,6 +179,37 @@ def test_what_fails_in_the_middle_leaves_nothing_half_done(make: Make, windows: 
     assert windows.services == {} and SOURCE_KEY not in windows.registry
 
 
+def test_an_undo_that_fails_too_keeps_the_first_error(make: Make, windows: Windows, monkeypatch: Any) -> None:
+    service = make()
+    windows.refuse["CreateService"] = 87
+
+    def no(service: WindowsService) -> None:
+        raise ServiceFailed(detail="undo")
+
+    monkeypatch.setattr(WindowsService, "_unregister", no)
+    with pytest.raises(ServiceFailed, match="CreateService"):
+        install(service)
+
+
+def test_a_message_file_in_use(make: Make, windows: Windows, places: Places, monkeypatch: Any) -> None:
+    """Windows keeps an open DLL from being replaced or deleted."""
+    service = make()
+    install(service)
+    assert places.messages is not None
+    monkeypatch.setattr("so8t.operate.eventlog.message_file.write_bytes", _in_use)
+    monkeypatch.setattr(Path, "unlink", _in_use)
+    service.installation()[1].do()  # it is there with the same words
+    perform(service.removal(), lambda step: None)
+    assert places.messages.exists() and windows.services == {} and SOURCE_KEY not in windows.registry
+    places.messages.write_bytes(b"other words")
+    with pytest.raises(ServiceFailed, match="PermissionError"):
+        service.installation()[1].do()
+
+
+def _in_use(*given: Any, **named: Any) -> None:
+    raise PermissionError(13, "in use")
+
+
 def test_hardening_that_windows_refuses_is_no_installation(make: Make, windows: Windows) -> None:
     service = make()
     steps = service.installation()

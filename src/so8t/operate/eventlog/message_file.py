@@ -28,8 +28,13 @@ _SUBFOLDER = 0x80000000  # in a resource directory: the offset is that of anothe
 
 
 def write_message_file(path: Path) -> None:
-    """The packaged messages as a DLL; the same bytes every time. Raises DiskFull, OSError."""
-    write_bytes(path, dll({language: encode_table(table) for language, table in packaged_messages().items()}))
+    """The packaged messages as a DLL; the same bytes every time. Raises DiskFull, OSError.
+
+    One that is there already is left alone: Windows may have it open, and then nobody can replace it.
+    """
+    made = dll({language: encode_table(table) for language, table in packaged_messages().items()})
+    if not path.is_file() or path.read_bytes() != made:
+        write_bytes(path, made)
 
 
 def dll(tables: Mapping[int, bytes]) -> bytes:

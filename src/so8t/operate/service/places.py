@@ -35,10 +35,10 @@ class Places:
     messages: Path | None = None
 
     def check_programs(self, programs: Iterable[Path]) -> None:
-        """Raises PlaceUnfit for one that lies where the service's account may not look."""
+        """Raises PlaceUnfit for one that lies, or leads, where the service's account may not look."""
         for program in programs:
             for folder in self.private:
-                if program.is_relative_to(folder):
+                if program.is_relative_to(folder) or program.resolve().is_relative_to(folder):
                     raise PlaceUnfit(where=program, detail=str(folder))
 
 

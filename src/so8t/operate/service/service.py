@@ -5,17 +5,19 @@ from __future__ import annotations
 import sys
 import sysconfig
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import so8t
+from so8t.core.errors import So8tError
 
 NAME = "so8t"
 DISPLAY = "so8t 社内アシスタント / office assistant"
 DESCRIPTION = (
     "社内の依頼を判定し、台帳に記録してから答えます。Judges requests, records every verdict, and answers (so8t)."
 )
+SOURCE = Path(__file__).resolve().parents[3]  # the folder that holds so8t
 WAIT_SECONDS = 600  # a large model is long in loading
 # Errors that starting again does not mend: configuration, bundle, policy.
 KEEP_DOWN = (2, 8, 11)
@@ -37,8 +39,7 @@ class Program:
     @classmethod
     def this(cls) -> Program:
         base = getattr(sys, "_base_executable", "") or sys.executable
-        source = Path(so8t.__file__).resolve().parents[1]
-        return cls(Path(sys.executable), Path(base), Path(sysconfig.get_path("purelib")), source)
+        return cls(Path(sys.executable), Path(base), Path(sysconfig.get_path("purelib")), SOURCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,10 @@ class Service(Protocol):
 
 
 def perform(steps: Sequence[Step], tell: Callable[[Step], None]) -> None:
-    """One after the other; when one fails, those before it are taken back in reverse, and its error goes on."""
+    """One after the other; when one fails, those before it are taken back in reverse, and its error goes on.
+
+    What cannot be taken back keeps nothing else from being so.
+    """
     done: list[Step] = []
     for step in steps:
         try:
@@ -95,7 +99,8 @@ def perform(steps: Sequence[Step], tell: Callable[[Step], None]) -> None:
         except BaseException:
             for earlier in reversed(done):
                 if earlier.undo is not None:
-                    earlier.undo()
+                    with suppress(So8tError, OSError):
+                        earlier.undo()
             raise
         done.append(step)
         tell(step)

@@ -55,7 +55,8 @@ class SystemdService:
             raise AdministratorNeeded(where=self._units)
         if self.status().condition != "absent":
             raise ServiceThere(where=self._units / SERVER)
-        self.places.check_programs((self.program.python, self.program.packages, self.program.source))
+        program = self.program
+        self.places.check_programs((program.python, program.base, program.packages, program.source))
         for file in (self._so8t, self.config):
             if not file.is_file():
                 raise SourceMissing(where=file)
@@ -74,7 +75,7 @@ class SystemdService:
             )  # fmt: skip
         return (
             *steps,
-            Step(f"systemd の設定を書く: {shown}", f"write units: {shown}", lambda: self._write(texts), self._unlink),
+            Step(f"systemd の設定を書く: {shown}", f"write units: {shown}", lambda: self._write(texts), self._forget),
             Step("systemd に読ませる", "have systemd read them", lambda: self._systemctl("daemon-reload")),
             Step(
                 f"起動のたびに動かす: {', '.join(enabled)}", f"enable: {', '.join(enabled)}",
@@ -194,6 +195,10 @@ class SystemdService:
     def _unlink(self) -> None:
         for name in (SERVER, BACKUP, NIGHTLY):
             (self._units / name).unlink(missing_ok=True)
+
+    def _forget(self) -> None:
+        self._unlink()
+        self._systemctl("daemon-reload")
 
     def _known(self) -> None:
         if self.status().condition == "absent":

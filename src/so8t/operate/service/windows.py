@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -168,15 +168,15 @@ class WindowsService:
         file = self.places.messages
         with windows_says(self.api, "SO8T"):
             if file is not None:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                write_message_file(file)
+                _written(file)
             register(self.api.win32evtlogutil, str(file or ""))
 
     def _unregister(self) -> None:
         with windows_says(self.api, "SO8T"):
             unregister(self.api.win32evtlogutil)
         if self.places.messages is not None:
-            self.places.messages.unlink(missing_ok=True)
+            with suppress(OSError):  # Event Viewer may have it open; left behind, it does nothing
+                self.places.messages.unlink()
 
     def _create(self) -> None:
         with windows_says(self.api, NAME):
@@ -230,3 +230,13 @@ class WindowsService:
                 yield handle
             finally:
                 self.api.win32service.CloseServiceHandle(handle)
+
+
+def _written(file: Path) -> None:
+    """The message file. Raises ServiceFailed where another one is in use."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_message_file(file)
+    except OSError as error:
+        detail = f"{type(error).__name__}; イベント ビューアーを閉じてください / close Event Viewer"
+        raise ServiceFailed(where=file, detail=detail) from error
