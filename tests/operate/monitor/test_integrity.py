@@ -8,6 +8,7 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
 from fake_machine import Machine
 from hypothesis import given
@@ -161,6 +162,15 @@ def test_taking_the_present_state(reference: Reference) -> None:
     made = reference.take(machine().system(), 8008)
     assert made.listeners == ("sshd network:22",) and made.media == ("1d6b:0002:",) and len(made.package) > 500
     assert reference.look() == [] and read_baseline(reference.path) == made
+
+
+def test_where_no_connections_are_shown_the_rest_is_a_baseline_all_the_same(reference: Reference) -> None:
+    blind = machine()
+    blind.error = psutil.AccessDenied()
+    with pytest.raises(psutil.AccessDenied):
+        reference.take(blind.system(), 8008)
+    made = reference.take(blind.system(), 8008, partly=True)
+    assert made.listeners == () and len(made.package) > 500 and made.media == ("1d6b:0002:",)
 
 
 def test_a_baseline_that_is_replaced_counts_and_is_told(reference: Reference) -> None:

@@ -44,13 +44,18 @@ class Reference:
     replaced: int = 0
     _stamp: Stamp | None = None
 
-    def take(self, system: System, own_port: int) -> Baseline:
-        """The present state as the baseline, written down. Raises psutil.Error, OSError, DiskFull."""
-        listeners = sorted({key for _, _, key in listening(Table.of(system), own_port)})
+    def take(self, system: System, own_port: int, *, partly: bool = False) -> Baseline:
+        """The present state as the baseline, written down; `partly`: also where the system shows us no connections
+        (macOS without the administrator's rights). Raises psutil.Error, OSError, DiskFull."""
+        try:
+            listeners = sorted({key for _, _, key in listening(Table.of(system), own_port)})
+        except psutil.Error:
+            if not partly:
+                raise
+            listeners = []
         media = sorted(medium.id for medium in system.media() or ())
-        made = Baseline(
-            taken_now(self.now()), installed_version(), package_hashes(self.package), tuple(listeners), tuple(media)
-        )  # fmt: skip
+        hashes = package_hashes(self.package)
+        made = Baseline(taken_now(self.now()), installed_version(), hashes, tuple(listeners), tuple(media))
         made.write(self.path)
         self.baseline, self._stamp, self.problem = made, self._stamp_now(), ""
         return made
@@ -106,7 +111,7 @@ class Watch:
     def take_baseline(self) -> list[Finding]:
         """The first one; what refuses it makes a finding, and what needs no baseline is watched all the same."""
         try:
-            self.reference.take(self.system, self.own_port)
+            self.reference.take(self.system, self.own_port, partly=True)
         except (psutil.Error, OSError, DiskFull) as error:
             facts = {"watch": "baseline", "error": type(error).__name__}
             return [Finding("blind", Severity.WARNING, "baseline", facts)]
