@@ -163,7 +163,8 @@ class Gateway:
         try:
             entry = await self.record("decision", body, texts)
         except LedgerError:
-            self.kept.remove(body)
+            if request.attachments:  # of no use to anybody: their keys were never written down
+                self.kept.remove(body)
             raise
         for observer in self.observers:
             observer(Recorded(verdict, request, entry))
