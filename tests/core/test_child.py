@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,20 +51,26 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Child]:
     made.close()
 
 
+def one(answers: Iterator[dict[str, Any]]) -> dict[str, Any]:
+    """The only answer; who takes the first and goes ends the process."""
+    (found,) = answers
+    return found
+
+
 def test_it_answers_and_stays(child: Child) -> None:
     first = list(child.ask({"do": "tell", "times": 3}, b"x" * 1_000_000))
-    assert [one["n"] for one in first] == [0, 1, 2] and first[0]["size"] == 1_000_000
-    assert next(iter(child.ask({"do": "tell"}, b"")))["pid"] == first[0]["pid"]
+    assert [told["n"] for told in first] == [0, 1, 2] and first[0]["size"] == 1_000_000
+    assert one(child.ask({"do": "tell"}, b""))["pid"] == first[0]["pid"]
 
 
 def test_what_it_cannot_read_is_told_and_it_stays(child: Child) -> None:
-    (one,) = child.ask({"do": "tell"}, b"")
+    before = one(child.ask({"do": "tell"}, b""))
     for what, why in (("raise", "ValueError"), ("unreadable", "torn")):
         with pytest.raises(SourceUnreadable, match=why):
             list(child.ask({"do": what}, b""))
     with pytest.raises(SourceUnreadable, match="after one"):
         list(child.ask({"do": "half", "times": 2}, b""))
-    assert next(iter(child.ask({"do": "tell"}, b"")))["pid"] == one["pid"]
+    assert one(child.ask({"do": "tell"}, b""))["pid"] == before["pid"]
     with pytest.raises(PackageMissing, match="eyes"):
         list(child.ask({"do": "missing"}, b""))
     assert list(child.ask({"do": "tell"}, b""))
@@ -74,7 +81,7 @@ def test_one_that_hangs_is_killed_and_replaced(child: Child) -> None:
     with pytest.raises(SourceUnreadable, match="> 3 s"):
         list(child.ask({"do": "hang"}, b""))
     assert time.monotonic() - begin < 10
-    assert next(iter(child.ask({"do": "tell"}, b"after")))["size"] == 5
+    assert one(child.ask({"do": "tell"}, b"after"))["size"] == 5
 
 
 def test_one_that_dies_is_replaced(child: Child) -> None:
@@ -87,7 +94,7 @@ def test_who_stops_listening_ends_it(child: Child) -> None:
     asking = child.ask({"do": "tell", "times": 5}, b"")
     pid = next(asking)["pid"]
     asking.close()
-    assert next(iter(child.ask({"do": "tell"}, b"")))["pid"] != pid
+    assert one(child.ask({"do": "tell"}, b""))["pid"] != pid
 
 
 def test_closing_from_elsewhere_ends_the_wait(child: Child) -> None:
@@ -102,5 +109,5 @@ def test_closing_from_elsewhere_ends_the_wait(child: Child) -> None:
 def test_it_takes_what_others_leave(child: Child) -> None:
     import os
 
-    pid = next(iter(child.ask({"do": "tell"}, b"")))["pid"]
+    pid = one(child.ask({"do": "tell"}, b""))["pid"]
     assert os.getpriority(os.PRIO_PROCESS, pid) >= 10

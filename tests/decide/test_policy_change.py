@@ -78,10 +78,7 @@ RESTRICTED = replaced("[[review.four_eyes]]", TARGETS + "[[review.four_eyes]]")
             "answer.forbidden: +社外秘",
         ),
         (replaced("deadline_hours = 24", "deadline_hours = 8"), "deadline_hours: 24.0 -> 8.0"),
-        (
-            replaced("[review]\n", "[reading]\nminimum_confidence = 0.97\n[review]\n"),
-            "reading.minimum_confidence: 0.95",
-        ),
+        (replaced("[review]\n", "[reading]\nminimum_confidence = 0.97\n[review]\n"), "minimum_confidence: 0.95"),
         (replaced("[review]\n", "[reading]\nminimum_speech = 0.7\n[review]\n"), "reading.minimum_speech"),
         (replaced("[review]\n", "[reading]\nraise_levels = 2\n[review]\n"), "reading.raise_levels: 1 -> 2"),
         (

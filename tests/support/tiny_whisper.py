@@ -58,7 +58,7 @@ def tokenizer_file() -> dict[str, Any]:
     return found
 
 
-def trained(folder: Path, steps: int = 500, seed: int = 1) -> Path:
+def trained(folder: Path, steps: int = 600, seed: int = 1) -> Path:
     """A folder for Ears: trained, converted to CTranslate2, pinned by its ears.toml."""
     import torch
     from ctranslate2.converters import TransformersConverter

@@ -218,7 +218,7 @@ class Gateway:
         try:
             entry = await self.record("decision", body, texts)
         except LedgerError:
-            if request.attachments:
+            if request.attachments:  # of no use to anybody: their keys were never written down
                 self.kept.remove(body)
             raise
         for observer in self.observers:
