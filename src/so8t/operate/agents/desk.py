@@ -89,7 +89,7 @@ class AgentDesk:
         """Raises what prepared() and Gateway.ask raise."""
         agent = self.open(identity, name)
         request = Request(
-            f"req-{uuid4().hex}", query, identity.clearance, None, None, identity.name, tuple(history), (), agent.id
+            f"req-{uuid4().hex}", query, identity.clearance, None, None, identity.name, tuple(history), agent=agent.id
         )
         prepared = await self.prepared(identity, request)
         reply = await self.gateway.ask(prepared.request, options)

@@ -161,7 +161,7 @@ class ReviewQueue:
         documents = tuple(Excerpt(*one) for one in json.loads(texts.get("documents", "[]")))
         return Request(
             case.request_id, texts["query"], case.clearance, case.classification, domain, case.asker, turns, documents,
-            case.agent,
+            agent=case.agent,
         )  # fmt: skip
 
     async def answered(self, case: ReviewCase) -> str:
