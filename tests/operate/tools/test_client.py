@@ -25,9 +25,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from tool_server import PLAN, SCHEMA, TEXT
 
-from so8t.core.errors import ConfigValueInvalid, ToolFailed, ToolUnknown
+from so8t.core.errors import ConfigValueInvalid, ToolFailed
 from so8t.core.serve_config import ToolServer
-from so8t.operate.tools.client import Told, allowed, visited
+from so8t.operate.tools.client import Told, visited
 from so8t.operate.tools.transport import ENVIRONMENT, check_server, environment_of
 
 
@@ -56,8 +56,6 @@ def test_a_visit_lists_the_allowed_tools_and_calls_one(program: Path) -> None:
     before = family()
     asyncio.run(go())
     assert family() == before
-    with pytest.raises(ToolUnknown):
-        allowed(little(program), "other")
 
 
 def test_it_inherits_nothing_but_what_is_named(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
