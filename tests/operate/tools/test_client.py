@@ -124,8 +124,9 @@ async def _called(server: ToolServer) -> Told:
         return await visit.call("day", {"day": "2026-11-26"})
 
 
-def test_over_http_on_this_machine(program: Path) -> None:
+def test_over_http_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """The SDK's own streamable HTTP server in front of the same tools."""
+    monkeypatch.setattr(tool_server, "MODE", "quiet")  # it notes nothing beside the sources
 
     async def go() -> None:
         server: Server[Any] = Server(
