@@ -401,7 +401,7 @@ def test_locks_hold_what_pyproject_asks_for() -> None:
     wants = project()
     dev = set(map(name_of, wants.pop("dev")))
     # For machines with a connection or many of them: installed for the tests, not for the main job.
-    dev |= {name_of(requirement) for group in ("hub", "scale") for requirement in wants.pop(group)}
+    dev |= {name_of(requirement) for group in ("hub", "scale", "ears") for requirement in wants.pop(group)}
     wants.pop("gemma")  # weights under terms of their own, which each accepts for himself
     wants.pop("gpu")  # for a machine with CUDA, which the locks do not know
     direct = {name_of(requirement) for group in wants.values() for requirement in group} - {"torch"}

@@ -165,10 +165,11 @@ def agents_of(config: ServeConfig, gateway: Gateway, search: DocumentSearch | No
     catalogue = catalogue_of(config, policy)
     gateway.agents = {name: agent.narrowing() for name, agent in catalogue.agents.items()}
     desk = AgentDesk(gateway, catalogue, search, None, config.agents.calls)
-    if config.tools:
-        from so8t.operate.tools.calling import tool_desk_of  # an office without tools does not load what speaks to them
+    if config.tools:  # an office without tools does not load what speaks to them
+        from so8t.operate.tools.approval import approvals_of
+        from so8t.operate.tools.calling import ToolDesk
 
-        desk.tools = tool_desk_of(gateway, config.tools, config.agents.pins, policy, reviews)
+        desk.tools = ToolDesk(gateway, approvals_of(gateway, config.tools, config.agents.pins, policy), reviews)
     return desk
 
 

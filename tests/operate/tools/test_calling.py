@@ -164,6 +164,12 @@ def test_what_changes_something_waits_for_a_person_and_runs_once(start: Start, p
         other = {"day": "2026-11-27"}
         assert send(server, CALL, {"arguments": other, "case": seq}).status_code == 403
         assert send(server, CALL, {"arguments": DAY, "case": seq}, "admin").status_code == 403
+        before = program.read_text(encoding="utf-8")
+        program.write_text(before.replace("返す。", "返して、消す。"), encoding="utf-8")
+        approve(server)  # the tool as it is now, but that is not what the reviewer allowed a call of
+        assert send(server, CALL, {"arguments": DAY, "case": seq}).status_code == 409 and calls(program) == []
+        program.write_text(before, encoding="utf-8")
+        approve(server)
         told = send(server, CALL, {"arguments": DAY, "case": seq}).json()
         assert told["decision"] == "ALLOW" and PLAN in told["result"] and len(calls(program)) == 1
         assert send(server, CALL, {"arguments": DAY, "case": seq}).status_code == 409 and len(calls(program)) == 1

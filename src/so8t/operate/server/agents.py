@@ -82,19 +82,19 @@ class Agents:
 
     async def tools(self, http: HttpRequest) -> Response:
         await self.office.identity(http, Role.ADMIN)
-        return _json({"tools": await self.desk.tools.listed() if self.desk.tools else []})
+        return _json({"tools": await self.desk.tools.approvals.listed() if self.desk.tools else []})
 
     async def approve(self, http: HttpRequest) -> Response:
         identity = await self.office.identity(http, Role.ADMIN)
         digest = (await read_json(http)).get("digest")
         if not isinstance(digest, str) or len(digest) != LONGEST_DIGEST:
             raise RecordInvalid(where="digest", detail="of the description that was read")
-        await self._tools().approve(identity, _id(http), digest)
+        await self._tools().approvals.approve(identity, _id(http), digest)
         return _json({"tool": _id(http), "state": "approved"})
 
     async def revoke(self, http: HttpRequest) -> Response:
         identity = await self.office.identity(http, Role.ADMIN)
-        await self._tools().revoke(identity, _id(http))
+        await self._tools().approvals.revoke(identity, _id(http))
         return _json({"tool": _id(http), "state": "new"})
 
     def _tools(self) -> ToolDesk:

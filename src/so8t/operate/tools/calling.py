@@ -10,14 +10,11 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from so8t.core.errors import (
     BackendError,
-    ConfigValueInvalid,
     NotPermitted,
     RecordInvalid,
     ReviewClosed,
@@ -28,23 +25,20 @@ from so8t.core.errors import (
 )
 from so8t.core.serve_config import ToolServer
 from so8t.core.types import Decision, Excerpt, Opinion, Request, Verdict, canonical_json
-from so8t.decide.policy import Policy
 from so8t.operate.agents.agent import Agent
 from so8t.operate.answering import Answer
 from so8t.operate.gateway import Gateway
 from so8t.operate.identity.identity import Identity
 from so8t.operate.review.case import Status
 from so8t.operate.review.queue import ReviewQueue
+from so8t.operate.tools.approval import Approvals
 from so8t.operate.tools.choosing import choice, question
-from so8t.operate.tools.client import Told, allowed, visited
-from so8t.operate.tools.description import Description, differences
-from so8t.operate.tools.pins import PinBook
+from so8t.operate.tools.client import Told
+from so8t.operate.tools.description import Description
 from so8t.operate.tools.results import sifted
-from so8t.operate.tools.transport import check_server
 from so8t.operate.words import refusal
 
 CHANGES = "この道具は何かを変えるので、人が決めます。"
-AT_ONCE = 4  # servers started at the same time: each is a program of some size
 FOR_THE_MODEL = 1200  # characters of a result that a model answers from; its window holds more than one
 
 
@@ -82,62 +76,12 @@ class Called:
 
 @dataclass(slots=True)
 class ToolDesk:
-    """The tools of an office: what is approved, and calling them."""
+    """Calling the tools that are approved, in the name of whoever asks."""
 
     gateway: Gateway
-    servers: Mapping[str, ToolServer]
-    pins: PinBook
+    approvals: Approvals
     reviews: ReviewQueue | None = None
-    _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE), repr=False)
     _using: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
-
-    # -- what an administrator sees and does ----------------------------------------------------------------------
-
-    async def listed(self) -> list[dict[str, Any]]:
-        """Every allowed tool as it describes itself now, against what was approved; servers are asked one by one."""
-        rows: list[dict[str, Any]] = []
-        pins = self.pins.read()
-        for server in self.servers.values():
-            try:
-                async with self._places, visited(server) as visit:
-                    now = await visit.descriptions()
-                problem = ""
-            except ToolFailed as error:
-                now, problem = {}, error.detail
-            for name in server.tools:
-                described, pin = now.get(name), pins.get(f"{server.name}/{name}")
-                state = "gone" if described is None else self.pins.state(described)
-                told = described.told if described else {}
-                rows.append({
-                    "tool": f"{server.name}/{name}", "state": state, "problem": problem, "effect": server.effect,
-                    "classification": server.classification, "digest": described.digest if described else "",
-                    "description": dict(told), "by": pin.by if pin else "", "at": pin.at if pin else "",
-                    "differences": differences(pin.told if pin else None, told) if state in ("new", "changed") else [],
-                })  # fmt: skip
-        return rows
-
-    async def approve(self, identity: Identity, id: str, digest: str) -> None:
-        """`digest`: of the description that was read. Raises ToolUnknown, ToolFailed, RecordInvalid."""
-        server, name = self._server(id)
-        async with self._places, visited(server) as visit:
-            described = (await visit.descriptions()).get(name)
-        if described is None:
-            raise ToolUnknown(detail=id)
-        described.check()
-        if described.digest != digest:
-            raise RecordInvalid(where="digest", detail=f"{id} now describes itself otherwise: read it again")
-        body = {"event": "tool_approved", "actor": identity.name, "tool": id, "digest": digest}
-        await self.gateway.note("access", body)
-        self.pins.approve(described, digest, identity.name, datetime.now(UTC).isoformat(timespec="seconds"))
-
-    async def revoke(self, identity: Identity, id: str) -> None:
-        """Raises ToolUnknown for what is not approved."""
-        if id not in self.pins.read():
-            raise ToolUnknown(detail=id[:100])
-        await self.gateway.note("access", {"event": "tool_revoked", "actor": identity.name, "tool": id})
-        self.pins.revoke(id)
-
-    # -- calling ---------------------------------------------------------------------------------------------------
 
     async def call(
         self, identity: Identity, agent: Agent, id: str, arguments: object, *, case: int | None = None, by: str = "user"
@@ -155,7 +99,7 @@ class ToolDesk:
         )  # fmt: skip
         told = {"tool": {"name": id, "digest": described.digest, "by": by}}
         if case is not None:
-            request, seq = await self._allowed_by(case, identity, request, id)
+            request, seq = await self._allowed_by(case, identity, request, described)
         else:
             verdict, entry = await self.gateway.decide(request, _floors(server, id), told)
             seq = entry.seq
@@ -168,7 +112,10 @@ class ToolDesk:
         only of tools that need no person. Each is judged and recorded as if the person had made it."""
         tools = self._for_the_model(identity, agent)
         judge = self.gateway.judge_of(request)
-        if not tools or (await judge.judge(request)).decision != Decision.ALLOW:
+        try:
+            if not tools or (await judge.judge(request)).decision != Decision.ALLOW:
+                return ()
+        except So8tError:  # the gateway will say so, and write it down
             return ()
         made: list[Called] = []
         while len(made) < most:
@@ -187,22 +134,12 @@ class ToolDesk:
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
-    def _server(self, id: str) -> tuple[ToolServer, str]:
-        """Raises ToolUnknown for any tool that the configuration does not allow."""
-        server, _, name = id.partition("/")
-        if server not in self.servers:
-            raise ToolUnknown(detail=id[:100])
-        return self.servers[server], allowed(self.servers[server], name)
-
     def _usable(self, agent: Agent, id: str) -> tuple[ToolServer, Description]:
         """The description as approved. Raises ToolUnknown, NotPermitted, ToolUnapproved."""
-        server, _ = self._server(id)
+        server, _ = self.approvals.server(id)
         if id not in agent.tools:
             raise NotPermitted(detail=f"{agent.id}: {id}")
-        pin = self.pins.read().get(id)
-        if pin is None:
-            raise ToolUnapproved(detail=id)
-        return server, Description(server.name, pin.told)
+        return server, self.approvals.approved(id)
 
     def _for_the_model(self, identity: Identity, agent: Agent) -> list[Description]:
         """What may be called without a person, as far as levels and configuration tell beforehand."""
@@ -218,8 +155,11 @@ class ToolDesk:
                 found.append(described)
         return found
 
-    async def _allowed_by(self, number: int, identity: Identity, request: Request, id: str) -> tuple[Request, int]:
-        """A call that a person has allowed: his approval is taken, in the ledger, before it is made, and only once.
+    async def _allowed_by(
+        self, number: int, identity: Identity, request: Request, described: Description
+    ) -> tuple[Request, int]:
+        """A call that a person has allowed: his approval is taken, in the ledger, before it is made, and only once. It
+        is of these arguments, and of the tool as it described itself then.
 
         Raises NotPermitted for any other call, ReviewClosed for an approval that is not there or was used.
         """
@@ -227,15 +167,20 @@ class ToolDesk:
             raise ReviewClosed(where=f"seq {number}", detail="no reviews here")
         async with self._using:
             case = await self.reviews.case(number)
-            if case.asker != identity.name or case.tool != id or case.agent != request.agent:
+            if case.asker != identity.name or case.tool != described.id or case.agent != request.agent:
                 raise NotPermitted(detail=f"seq {number}")
             if case.closed != Status.ALLOWED or case.answer_seq is not None:
                 raise ReviewClosed(where=f"seq {number}", detail="not allowed, or used already")
             asked = await self.reviews.request_of(case)
             if asked.query != request.query or asked.clearance != request.clearance:
                 raise NotPermitted(detail=f"seq {number}: other arguments / 引数が違います")
-            body = {"event": "tool_call_allowed", "case": number, "actor": identity.name, "tool": id,
-                    "request_id": case.request_id}  # fmt: skip
+            stored = await asyncio.to_thread(self.reviews.reader.entry, number)
+            if stored is None or stored.data["tool"]["digest"] != described.digest:
+                raise ReviewClosed(
+                    where=f"seq {number}", detail="of the tool as it was then / 道具の説明が変わりました"
+                )
+            body = {"event": "tool_call_allowed", "case": number, "actor": identity.name,
+                    "tool": described.id, "request_id": case.request_id}  # fmt: skip
             entry = await self.gateway.record("note", body, {})
             used = {"event": "answered", "case": number, "actor": "server", "answer_seq": entry.seq,
                     "request_id": case.request_id}  # fmt: skip
@@ -269,7 +214,7 @@ class ToolDesk:
     async def _result(
         self, request: Request, server: ToolServer, described: Description, arguments: Mapping[str, Any]
     ) -> Told:
-        async with self._places, visited(server) as visit:
+        async with self.approvals.visit(server) as visit:
             now = (await visit.descriptions()).get(described.name)
             if now is None or now.digest != described.digest:
                 body = {
@@ -284,21 +229,6 @@ class ToolDesk:
 def rendered(id: str, arguments: Mapping[str, Any]) -> str:
     """A call as the text that is judged, and that a reviewer reads: one spelling for one call."""
     return f"道具 {id} を次の引数で呼び出す。\n{canonical_json(arguments)}"
-
-
-def tool_desk_of(
-    gateway: Gateway, servers: tuple[ToolServer, ...], pins: str, policy: Policy, reviews: ReviewQueue | None
-) -> ToolDesk:
-    """Raises ConfigValueInvalid for a wrong server."""
-    for number, server in enumerate(servers, 1):
-        check_server(server, number)
-        if server.classification not in policy.levels.names:
-            detail = f"classification = {server.classification!r} ({' < '.join(policy.levels.names)})"
-            raise ConfigValueInvalid(where=f"serve.tools[{number}]", detail=detail)
-    by_name = {server.name: server for server in servers}
-    if len(by_name) != len(servers):
-        raise ConfigValueInvalid(where="serve.tools", detail="two of one name")
-    return ToolDesk(gateway, by_name, PinBook(Path(pins)), reviews)
 
 
 def _person_decides(server: ToolServer) -> bool:

@@ -16,7 +16,7 @@ import anyio
 import mcp_types as types
 from mcp import ClientSession, MCPError
 
-from so8t.core.errors import So8tError, ToolFailed, ToolUnknown
+from so8t.core.errors import So8tError, ToolFailed
 from so8t.core.serve_config import ToolServer
 from so8t.core.types import canonical_json
 from so8t.operate.tools.description import Description
@@ -99,13 +99,6 @@ def described(server: str, tool: types.Tool) -> Description:
     told = tool.model_dump(by_alias=True, mode="json", exclude_none=True)
     kept = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")
     return Description(server, {key: told[key] for key in kept if key in told})
-
-
-def allowed(server: ToolServer, tool: str) -> str:
-    """Raises ToolUnknown for what the configuration does not allow."""
-    if tool not in server.tools:
-        raise ToolUnknown(detail=f"{server.name}/{tool}"[:100])
-    return tool
 
 
 def _own(error: BaseException) -> So8tError | None:
