@@ -79,6 +79,12 @@ def test_a_page_nobody_can_read_is_named(tmp_path: Path, ocr: OcrProcess) -> Non
     assert isinstance(skipped, Skipped) and skipped.reason == "image without legible text"
 
 
+def test_a_logo_without_text_is_no_page_that_was_lost(tmp_path: Path, ocr: OcrProcess) -> None:
+    logo = Image.fromarray(np.tile(np.arange(256, dtype=np.uint8), (120, 1)))
+    (skipped,) = read(put(tmp_path, "a.png", encoded(logo)), Limits(), ocr)
+    assert isinstance(skipped, Skipped) and skipped.reason == "blank page"
+
+
 def test_of_a_pdf_only_the_pages_without_text_are_read(tmp_path: Path) -> None:
     import pypdfium2
 

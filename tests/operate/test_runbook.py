@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from office_server import Server, running
+from scanned import encoded, sheet
 
 from so8t.ask.backend import FakeBackend
 from so8t.cli import build_parser, main
@@ -82,8 +83,12 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield made
 
 
-@pytest.mark.parametrize("number", [0, 1], ids=["openai", "ollama"])
-def test_the_clients_python_gets_an_answer(server: Server, number: int) -> None:
+@pytest.mark.parametrize("number", [0, 1, 2], ids=["openai", "ollama", "image"])
+def test_the_clients_python_gets_an_answer(
+    server: Server, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("scan.png").write_bytes(encoded(sheet("旅費精算のお知らせ", "領収書は月末までに総務課へ出してください。")))
     code, said = blocks("client-setup.md", "python")[number], io.StringIO()
     names: dict[str, Any] = {"key": server.keys["user"]}
     with contextlib.redirect_stdout(said):

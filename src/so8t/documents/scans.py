@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 
 DPI = 200  # what scanners write by default; OCR gains nothing from more (benchmarks/ocr_pages.py)
 RENDERED_PIXELS = 16_000_000  # of a page of a PDF: A3 at 300 dpi; larger paper is rendered more coarsely
+SMALL = 150_000  # pixels of a logo under a mail; a page at 100 dpi has six times as many
 POINTS = 72  # an inch
 Packed = Literal["image", "pdf"]
 
 
 @dataclass(frozen=True, slots=True)
 class PageReading:
-    """What OCR read on one page. `blank`: there was nothing but paper, so that no text is no doubt."""
+    """What OCR read on one page. `blank`: nothing but paper, or too small
+    for a page, so that no text is no doubt."""
 
     page: int
     text: str
@@ -57,7 +59,8 @@ class HerePages:
                 yield PageReading(number, "", 0.0, "", blank=True)
                 continue
             found = self.ocr.read_grey(grey, f"page {number}")
-            yield PageReading(number, found.text, found.confidence, found.engine)
+            decoration = not found.text and grey.width * grey.height < SMALL
+            yield PageReading(number, found.text, found.confidence, found.engine, blank=decoration)
 
 
 def pictures(
