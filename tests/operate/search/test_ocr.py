@@ -215,5 +215,3 @@ def test_a_running_office_reads_scans_in_the_background(tmp_path: Path, office: 
     search.close()
     ledger.close()
     assert state["pages_by_ocr"] == 1 and state["waiting_for_ocr"] == 0 and state["ocr"]["on"]
-
-
