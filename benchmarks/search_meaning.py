@@ -68,7 +68,7 @@ async def measured(folder: Path, model: Path, count: int) -> int:
     store = IndexStore(Path(config.index), POLICY.levels.names, write=True)
     update(store, folders_of(config, POLICY), POLICY, Progress(stream=io.StringIO()))
     vectors.loaded(store)
-    vectors.prepare(store, "m")
+    vectors.prepare(store, [1.0, 0.0])
     with serve(model, CONTEXT, threads=2, embeddings=True) as address:
         backend = LlamaCpp(address)
         begin, passages = time.perf_counter(), 0

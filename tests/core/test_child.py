@@ -34,7 +34,7 @@ def answers(head, content):
     if what == "missing":
         raise PackageMissing(detail="eyes")
     for n in range(head.get("times", 1)):
-        yield {"size": len(content), "n": n, "pid": os.getpid()}
+        yield {"size": len(content), "n": n, "pid": os.getpid(), "end": 1.5, "error": "a field of the answer"}
         if what == "half":
             raise SourceUnreadable(detail="after one")
 

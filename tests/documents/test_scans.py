@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,12 +12,16 @@ import pytest
 from PIL import Image
 from scanned import encoded, ruined, sheet
 
+from so8t.build.data.multimodal.pages import DOMAINS, group
+from so8t.build.data.multimodal.render import render
 from so8t.core.errors import SourceUnreadable
+from so8t.core.types import Levels
 from so8t.documents import scans
 from so8t.documents.document import Document, Skipped
 from so8t.documents.images import image_pages, is_blank
 from so8t.documents.kinds import Kind, kind_of
 from so8t.documents.limits import Limits
+from so8t.documents.ocr import reads_vertical
 from so8t.documents.ocr_process import OcrProcess
 from so8t.documents.read import read
 from so8t.documents.scans import PageReading, pictures
@@ -77,6 +82,21 @@ def test_a_tiff_of_many_pages_and_blank_ones(tmp_path: Path, ocr: OcrProcess) ->
 def test_a_page_nobody_can_read_is_named(tmp_path: Path, ocr: OcrProcess) -> None:
     (skipped,) = read(put(tmp_path, "a.png", encoded(ruined(sheet(*LINES), blur=6))), Limits(), ocr)
     assert isinstance(skipped, Skipped) and skipped.reason == "image without legible text"
+
+
+def test_a_logo_without_text_is_no_page_that_was_lost(tmp_path: Path, ocr: OcrProcess) -> None:
+    logo = Image.fromarray(np.tile(np.arange(256, dtype=np.uint8), (120, 1)))
+    (skipped,) = read(put(tmp_path, "a.png", encoded(logo)), Limits(), ocr)
+    assert isinstance(skipped, Skipped) and skipped.reason == "blank page"
+
+
+@pytest.mark.skipif(reads_vertical(), reason="tesseract reads it here")
+def test_a_vertical_page_without_tesseract_is_one_nobody_can_read(tmp_path: Path, ocr: OcrProcess) -> None:
+    """And the page after it is read all the same."""
+    made = dataclasses.replace(group(DOMAINS[1], 0, 8, Levels(), False)[0].page, vertical=True, noise="clean")
+    skipped, document = read(put(tmp_path, "a.tiff", encoded(render(made), "TIFF", [sheet(*LINES)])), Limits(), ocr)
+    assert isinstance(skipped, Skipped) and skipped.reason == "image without legible text"
+    assert "tesseract" in skipped.detail and isinstance(document, Document) and document.page == 2
 
 
 def test_of_a_pdf_only_the_pages_without_text_are_read(tmp_path: Path) -> None:

@@ -83,31 +83,18 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield made
 
 
-OPENAI, IMAGE, OLLAMA = 0, 1, 2  # the blocks of the page
-
-
-@pytest.mark.parametrize("number", [OPENAI, OLLAMA], ids=["openai", "ollama"])
-def test_the_clients_python_gets_an_answer(server: Server, number: int) -> None:
+@pytest.mark.parametrize("number", [0, 1, 2], ids=["openai", "ollama", "image"])
+def test_the_clients_python_gets_an_answer(
+    server: Server, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("scan.png").write_bytes(encoded(sheet("旅費精算のお知らせ", "領収書は月末までに総務課へ出してください。")))
     code, said = blocks("client-setup.md", "python")[number], io.StringIO()
     names: dict[str, Any] = {"key": server.keys["user"]}
     with contextlib.redirect_stdout(said):
         exec(compile(code.replace(ADDRESS, server.address), "page", "exec"), names)
     names["client"]._client.close()
-    assert "三行" in said.getvalue() and (number == OLLAMA or "ALLOW" in said.getvalue())
-
-
-@pytest.mark.slow
-def test_the_clients_python_sends_an_image(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "scan.png").write_bytes(encoded(sheet("来週の会議は三階です。")))
-    monkeypatch.chdir(tmp_path)
-    parts = blocks("client-setup.md", "python")
-    names: dict[str, Any] = {"key": server.keys["user"]}
-    for number in (OPENAI, IMAGE):
-        with contextlib.redirect_stdout(io.StringIO()):
-            exec(compile(parts[number].replace(ADDRESS, server.address), "page", "exec"), names)
-    names["client"]._client.close()
-    assert names["answer"].so8t["decision"] in ("ALLOW", "ESCALATE")
-    assert server.reader.entries(kinds=("decision",))[-1].data["attachments"]
+    assert "三行" in said.getvalue() and (number == 1 or "ALLOW" in said.getvalue())
 
 
 @pytest.mark.skipif(shutil.which("curl") is None or shutil.which("bash") is None, reason="no curl here")

@@ -20,6 +20,7 @@ from so8t.core.ledger_report import Report
 from so8t.core.ledger_verify import verify
 from so8t.operate.eventlog.compare import with_events
 from so8t.operate.intake.kept import Kept
+from so8t.operate.intake.verify import with_attachments
 
 WORDS = {
     "intact": ("改変なし", "intact"),
@@ -80,6 +81,7 @@ def _verify(options: argparse.Namespace) -> int:
             report = verify_with_seals(options.path, options.sealed, None, key, text_key, expected=expected)
         else:
             report = verify(options.path, None, key, text_key, expected=expected)
+        report = with_attachments(report, options.path)
         return with_events(report, options.path, options.events) if options.events else report
 
     try:

@@ -1,8 +1,8 @@
 """Work on what comes from outside, in a process of its own: bounded in time, and what breaks it breaks it alone.
 
-The parent writes one line of JSON, {"bytes": n, ...}, and n bytes; the child answers lines of JSON, the last of them
-{"end": true} or {"error": ...}. A decoder that hangs is killed with its process and the next question starts a new one;
-no decoder's crash reaches the server, and its work does not hold the server's interpreter.
+The parent writes one line of JSON, {"bytes": n, ...}, and n bytes; the child says lines of JSON, {"answer": ...}, and
+at last {"end": true} or {"error": ...}. A decoder that hangs is killed with its process and the next question starts a
+new one; no decoder's crash reaches the server, and its work does not hold the server's interpreter.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Child:
             process, whole = self._started(), False
             try:
                 self._send(process, head, content)
-                while not (answer := self._answer(process)).get("end"):
-                    _raise_told(answer)
-                    yield answer
+                while "end" not in (told := self._told(process)):
+                    _raise_told(told)
+                    yield told["answer"]
                 whole = True
             except DataError as error:
                 whole = not isinstance(error, _Lost)
@@ -82,7 +82,7 @@ class Child:
         except OSError as error:
             raise _Lost(detail="the reader stopped") from error
 
-    def _answer(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    def _told(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
         assert process.stdout is not None
         with self._watched(process) as watch:
             line = process.stdout.readline(MAXIMUM_LINE)
@@ -135,12 +135,12 @@ class _Watch:
 _BELOW_NORMAL = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)
 
 
-def _raise_told(answer: Mapping[str, Any]) -> None:
-    told = answer.get("error")
-    if told == PackageMissing.__name__:
-        raise PackageMissing(detail=str(answer.get("detail", "")))
-    if told is not None:
-        raise DataError(where=answer.get("where", ""), detail=str(answer.get("detail", "")) or str(told))
+def _raise_told(told: Mapping[str, Any]) -> None:
+    error = told.get("error")
+    if error == PackageMissing.__name__:
+        raise PackageMissing(detail=str(told.get("detail", "")))
+    if error is not None:
+        raise DataError(where=told.get("where", ""), detail=str(told.get("detail", "")) or str(error))
 
 
 def serve(answers: Answers) -> None:
@@ -155,7 +155,7 @@ def serve(answers: Answers) -> None:
         content = _exactly(source, size)
         try:
             for answer in answers(head, content):
-                _say(out, answer)
+                _say(out, {"answer": answer})
         except So8tError as error:
             _say(out, {"error": type(error).__name__, "where": error.where, "detail": error.detail})
         except Exception as error:  # of a decoder, on crafted content: whatever comes up

@@ -81,6 +81,11 @@ class Ocr:
         self._threads = threads
         self._engine: Any = None
 
+    @property
+    def loaded(self) -> bool:
+        """Horizontal pages can be read: what is missing after that is tesseract."""
+        return self._engine is not None
+
     def read(self, image: Path) -> Reading:
         """Raises SourceUnreadable for what is no image or too large, PackageMissing without the engine it needs."""
         return self.read_grey(load_image(image), image)

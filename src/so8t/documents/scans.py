@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from so8t.core.errors import SourceUnreadable
+from so8t.core.errors import PackageMissing, SourceUnreadable
 from so8t.core.text import clean
 from so8t.documents.document import Document, Skipped
 from so8t.documents.images import MAXIMUM_SIDE, image_pages, is_blank
@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 
 DPI = 200  # what scanners write by default; OCR gains nothing from more (benchmarks/ocr_pages.py)
 RENDERED_PIXELS = 16_000_000  # of a page of a PDF: A3 at 300 dpi; larger paper is rendered more coarsely
+NO_VERTICAL = "no tesseract"  # in place of the engine's name
+SMALL = 150_000  # pixels of a logo under a mail; a page at 100 dpi has six times as many
+VERTICAL_HINT = "vertical: install tesseract with jpn_vert"
 POINTS = 72  # an inch
 Packed = Literal["image", "pdf"]
 
 
 @dataclass(frozen=True, slots=True)
 class PageReading:
-    """What OCR read on one page. `blank`: there was nothing but paper, so that no text is no doubt."""
+    """What OCR read on one page. `blank`: nothing but paper, or too small
+    for a page, so that no text is no doubt."""
 
     page: int
     text: str
@@ -56,8 +60,16 @@ class HerePages:
             if is_blank(grey):
                 yield PageReading(number, "", 0.0, "", blank=True)
                 continue
-            found = self.ocr.read_grey(grey, f"page {number}")
-            yield PageReading(number, found.text, found.confidence, found.engine)
+            try:
+                found = self.ocr.read_grey(grey, f"page {number}")
+            except PackageMissing:
+                if not self.ocr.loaded:
+                    raise
+                # One vertical page must not keep all the others from being read; it counts as one nobody could read.
+                yield PageReading(number, "", 0.0, NO_VERTICAL)
+                continue
+            decoration = not found.text and grey.width * grey.height < SMALL
+            yield PageReading(number, found.text, found.confidence, found.engine, blank=decoration)
 
 
 def pictures(
@@ -127,4 +139,6 @@ def read_pages(
 def _document(reading: PageReading, place: str) -> Document | Skipped:
     if text := clean(reading.text):
         return Document(text, place, confidence=reading.confidence, page=reading.page)
-    return Skipped(place, Reason.BLANK if reading.blank else Reason.ILLEGIBLE)
+    if reading.blank:
+        return Skipped(place, Reason.BLANK)
+    return Skipped(place, Reason.ILLEGIBLE, VERTICAL_HINT if reading.engine == NO_VERTICAL else "")

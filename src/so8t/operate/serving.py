@@ -114,7 +114,6 @@ async def running_office(
         judge = load_triple(folder, pool, calibration, bundle.payload_digest)
         proven, path = judge.policy, Path(config.policy) if config.policy else None
         judge = dataclasses.replace(judge, sparing=True, model_seconds=config.judge_seconds)
-        highest_inside(judge.policy, config.mail)
         answering = Answering(pool, context, config.answer_seconds)
         gateway = Gateway(judge, ledger, answering, works_of(answering, config.mail))
         events = EventLog(sinks, lambda: datetime.now(UTC))
@@ -125,6 +124,7 @@ async def running_office(
         await gateway.note("bundle", bundle_body(bundle, unproven))
         policy = PolicyWatch(gateway, proven, path, allow_unproven)
         await policy.start()
+        highest_inside(gateway.judge.policy, config.mail)
         authenticator = _authenticator(config, gateway)
         stack.callback(authenticator.close)
         await authenticator.start()

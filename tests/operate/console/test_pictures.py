@@ -13,6 +13,7 @@ from office_server import ANSWER, SCORES
 from scanned import encoded, ruined, sheet
 
 from so8t.ask.backend import FakeBackend
+from so8t.core.types import Attachment, PageText, Request
 
 NOTICE = sheet("旅費精算のお知らせ", "領収書は月末までに総務課へ出してください。")
 
@@ -117,3 +118,17 @@ def test_a_precedent_is_not_made_of_an_image(sent: tuple[Browser, Browser, Brows
     server = reviewer.server
     case = server.do(server.running.reviews.case(seq))
     assert server.do(server.running.reviews.precedent(case)) is None
+
+
+def test_a_recording_is_saved_and_not_played_in_the_page(office: Server) -> None:
+    heard = Attachment("audio", (PageText(1, "会議は三時です。", 0.3, "whisper"),), "録音.wav", b"RIFF....WAVEfmt ")
+    request = Request("req-sound", "要点は?", "社内限定", None, None, "sato", (), (), (heard,))
+    seq = office.do(office.running.gateway.ask(request)).ledger_seq
+    reviewer = Browser(office)
+    reviewer.login("shonin")
+    page = reviewer.get(f"/console/review/{seq}").text
+    assert "録音を保存して聞く" in page and "要確認" in page and f'<img src="/console/review/{seq}' not in page
+    saved = reviewer.get(f"/console/review/{seq}/image/0/1")
+    assert saved.content == b"RIFF....WAVEfmt " and saved.headers["content-type"] == "application/octet-stream"
+    assert saved.headers["content-disposition"] == f'attachment; filename="recording-{seq}.wav"'
+    reviewer.client.close()

@@ -113,6 +113,23 @@ def test_erasing_by_command_takes_the_file_too(office: tuple[ServeConfig, int, P
         kept.read(entry.data, left, 0)
 
 
+def test_verify_finds_what_was_done_to_the_files(office: tuple[ServeConfig, int, Path]) -> None:
+    config, seq, path = office
+    command = ["ledger", "verify", str(path), "--key", f"{config.ledger.key}.pub", "--text-key", config.ledger.text_key]
+    assert main(command) == 0
+    (file,) = [*Kept.beside(path).folder.glob("*/*")]
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + b"x")
+    assert main(command) == 9
+    file.unlink()
+    assert main([*command, "--json"]) == 9
+    file.write_bytes(content)
+    assert main(command) == 0
+    erase = ["ledger", "erase", str(path), "--seq", str(seq), "--reason", "請求", "--signing-key", config.ledger.key]
+    assert main([*erase, "--text-key", config.ledger.text_key]) == 0 and not file.exists()
+    assert main(command) == 0  # gone on record
+
+
 def test_a_backup_brings_them_along(office: tuple[ServeConfig, int, Path], tmp_path: Path) -> None:
     config, seq, _ = office
     quiet = Progress(stream=io.StringIO())

@@ -13,6 +13,7 @@ from office_server import ANSWER, SCORES, build
 from scanned import encoded, ruined, sheet
 
 from so8t.ask.backend import FakeBackend
+from so8t.cli import main
 from so8t.core.serve_config import SearchConfig, SearchFolder
 from so8t.documents.ocr_process import OcrProcess
 from so8t.documents.scans import PageReading
@@ -215,3 +216,17 @@ def test_a_running_office_reads_scans_in_the_background(tmp_path: Path, office: 
     search.close()
     ledger.close()
     assert state["pages_by_ocr"] == 1 and state["waiting_for_ocr"] == 0 and state["ocr"]["on"]
+
+
+def test_the_command_reads_what_waits(office: OfficeFiles, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(office, "公開/手続き.png", encoded(NOTICE))
+    config = tmp_path / "so8t.toml"
+    folder = f'path = "{office.root / "公開"}"\nclassification = "公開"'
+    index = f'[serve.search]\nindex = "{tmp_path / "cli.db"}"\n\n[[serve.search.folders]]\n{folder}\n'
+    config.write_text(index, encoding="utf-8")
+    base = ["search", "--config", str(config), "--policy", "demo", "--lang", "ja"]
+    assert main([*base, "--update", "--json"]) == 0
+    assert '"waiting": 0' in capsys.readouterr().out
+    assert main([*base, "課長の承認"]) == 0
+    told = capsys.readouterr().out
+    assert "手続き.png (OCR 1.00)" in told or "手続き.png (OCR 0.9" in told

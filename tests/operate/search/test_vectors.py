@@ -52,11 +52,18 @@ def filled(office: OfficeFiles) -> None:
     office.update()
 
 
-def pointed(office: OfficeFiles, model: str = "m") -> None:
+MODEL, ANOTHER = (1.0, 0.5), (0.5, -1.0)  # what two models make of one text
+
+
+def pointed(office: OfficeFiles) -> None:
     vectors.loaded(office.store)
-    vectors.prepare(office.store, model)
+    vectors.prepare(office.store, MODEL)
     while passages := vectors.waiting(office.store):
         vectors.put(office.store, passages, [meant(one.text) for one in passages])
+
+
+def waiting_parts(office: OfficeFiles) -> int:
+    return office.store.db.execute("SELECT count(*) FROM parts WHERE NOT pointed").fetchone()[0]  # type: ignore
 
 
 @pytest.mark.parametrize("rank", range(len(LEVELS)))
@@ -92,17 +99,17 @@ def test_words_that_all_stand_there_need_no_meaning(office: OfficeFiles) -> None
 def test_another_model_or_a_changed_file_is_pointed_anew(office: OfficeFiles) -> None:
     filled(office)
     pointed(office)
-    assert vectors.waiting_parts(office.store) == 0
-    vectors.prepare(office.store, "m")
-    assert vectors.waiting_parts(office.store) == 0
+    assert waiting_parts(office) == 0
+    vectors.prepare(office.store, [4.01, 2.0])
+    assert waiting_parts(office) == 0
     office.write("公開/旅費-公開.txt", "休暇の話に変わりました。")
     office.update()
-    assert vectors.waiting_parts(office.store) == 1
+    assert waiting_parts(office) == 1
     pointed(office)
     found = search(office.store, "お休み", LEVELS[0], vector=meant("お休み"))
     assert {hit.place for hit in found.hits[:2]} == {"旅費-公開.txt", "休暇-公開.txt"}
-    vectors.prepare(office.store, "another")
-    assert vectors.waiting_parts(office.store) == 2 * len(LEVELS)
+    vectors.prepare(office.store, ANOTHER)
+    assert waiting_parts(office) == 2 * len(LEVELS)
     assert not any(hit.near for hit in search(office.store, "お休み", LEVELS[0], vector=meant("お休み")).hits)
 
 
@@ -140,17 +147,21 @@ def test_a_running_office_points_by_itself_and_does_without(office: OfficeFiles,
     async def story() -> None:
         watching = asyncio.create_task(documents.watch())
         end = time.monotonic() + 30
-        while vectors.waiting_parts(office.store) and time.monotonic() < end:
+        while waiting_parts(office) and time.monotonic() < end:
             await asyncio.sleep(0.1)
-        assert vectors.waiting_parts(office.store) == 0
+        assert waiting_parts(office) == 0
         found = await documents.ask(sato, "お休みを取りたい", None, 5)
         assert found.hits[0].near and "休暇" in found.hits[0].passage
         asked = backend.asked
         assert not any(hit.near for hit in (await documents.ask(sato, "旅費 精算", None, 5)).hits)
-        assert backend.asked == asked  # the words are enough: the upstream is not bothered
+        await asyncio.sleep(2)
+        assert backend.asked == asked  # the words are enough, and an office at rest asks for nothing
         backend.down = True
         assert (await documents.ask(sato, "お休みを取りたい", None, 5)).hits == ()
-        assert "BackendDown" in documents.problem
+        assert documents.pointing.problem == "BackendDown" and documents.problem == ""
+        backend.down = False
+        assert (await documents.ask(sato, "お休みを取りたい", None, 5)).hits[0].near
+        assert documents.pointing.problem == "" and (await documents.state())["vectors"] == {"on": True, "problem": ""}
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
 

@@ -50,9 +50,9 @@ def test_most_of_many_recordings_is_heard(ears: Ears) -> None:
     assert right / of >= 0.75
 
 
-def test_noise_is_less_certain_than_speech(ears: Ears) -> None:
-    hiss = np.random.default_rng(2).normal(0, 0.2, 6 * RATE).astype(np.float32)
-    assert heard(ears, wav(hiss)).confidence < heard(ears, wav(spoken(SAID, 8, seed=41))).confidence
+def test_where_nobody_speaks_nothing_is_heard(ears: Ears) -> None:
+    found = heard(ears, wav(spoken([], 6, seed=3)))
+    assert not found.cues and found.confidence == 0.0 and found.vtt(0.6) == "WEBVTT\n"
 
 
 def test_cues_lie_inside_the_recording(ears: Ears) -> None:

@@ -34,6 +34,8 @@ EVENT_WORDS = {
     "proxy_header_refused": Words("プロキシのヘッダを拒否", "proxy header refused"),
     "locked": Words("一時的に締め出し", "locked for a while"),
     "text_read": Words("本文を読んだ", "text read"),
+    "seen": Words("画像を読ませた", "image looked through"),
+    "heard": Words("録音を聞かせた", "recording listened to"),
     "image_read": Words("画像を見た", "image looked at"),
     "loaded": Words("読み込み", "loaded"),
     "changed": Words("変更", "changed"),

@@ -17,13 +17,16 @@ from so8t.core.errors import RecordInvalid, SourceUnreadable
 from so8t.core.ledger_read import Stored
 from so8t.operate.console.visit import Visit, number
 from so8t.operate.intake.kept import TEXTS
+from so8t.operate.senses.audio import container
+from so8t.operate.senses.service import SOUND
 
 HEADERS = {"content-security-policy": "default-src 'none'; sandbox", "x-content-type-options": "nosniff"}
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One page beside what was read on it. `kept`: there is an image to show; doubtful: by the policy in force."""
+    """One page beside what was read on it. `kept`: there is an image to show; doubtful: by the policy in force;
+    sound: it is a recording, to be fetched and played elsewhere."""
 
     number: int
     page: int
@@ -33,6 +36,7 @@ class Shown:
     engine: str
     doubtful: bool
     kept: bool
+    sound: bool
 
 
 def shown(visit: Visit, data: Mapping[str, Any], texts: Mapping[str, str]) -> list[Shown]:
@@ -46,11 +50,9 @@ def shown(visit: Visit, data: Mapping[str, Any], texts: Mapping[str, str]) -> li
         name = words[at][0] if words is not None else ""
         for page in one["pages"]:
             text = said.get(page["page"]) if words is not None else None
-            doubtful, kept = (
-                reading.doubts(page["confidence"], page["engine"]),
-                bool(one["sealed"]) and words is not None,
-            )
-            found.append(Shown(at, page["page"], name, text, page["confidence"], page["engine"], doubtful, kept))
+            sure, engine, kept = page["confidence"], page["engine"], bool(one["sealed"]) and words is not None
+            doubtful, sound = reading.doubts(sure, engine), one["media_type"] == SOUND
+            found.append(Shown(at, page["page"], name, text, sure, engine, doubtful, kept, sound))
     return found
 
 
@@ -58,14 +60,23 @@ async def picture(visit: Visit, entry: Stored) -> Response:
     """The page that the address names, once it is written down who looks. Raises RecordInvalid, Busy."""
     at, page = (number(visit.http.path_params[name], name) for name in ("number", "page"))
     running = visit.running
-    if running.intake is None:
-        raise RecordInvalid(where="serve.intake", detail="no images are shown here")
     body = {"event": "image_read", "actor": visit.identity.name, "seq": entry.seq, "of": entry.actor, "number": at}
     await running.gateway.note("access", body)
     texts = await asyncio.to_thread(running.reader.texts, entry.seq)
     content = await asyncio.to_thread(running.gateway.kept.read, entry.data, texts, at)
+    kind = str(entry.data["attachments"][at]["media_type"])
+    if kind == SOUND:
+        return _sound(content, entry.seq)
+    if running.intake is None:
+        raise RecordInvalid(where="serve.intake", detail="no images are shown here")
     try:
-        png = await running.intake.picture(content, str(entry.data["attachments"][at]["media_type"]), page)
+        png = await running.intake.picture(content, kind, page)
     except SourceUnreadable as error:
         raise RecordInvalid(where="image", detail=error.detail) from error
     return Response(png, 200, HEADERS, "image/png")
+
+
+def _sound(content: bytes, seq: int) -> Response:
+    """To be saved, never played in the page."""
+    name = f'attachment; filename="recording-{seq}.{container(content[:16]) or "bin"}"'
+    return Response(content, 200, {**HEADERS, "content-disposition": name}, "application/octet-stream")

@@ -61,7 +61,7 @@ class Kept:
         """The files of an entry whose texts were erased; how many there were."""
         told = entry.get("attachments")
         names = [str(one["sealed"]) for one in told if one.get("sealed")] if isinstance(told, list) else []
-        found = [path for name in names if (path := self._path(name)).exists()]
+        found = [path for name in names if (path := self.path(name)).exists()]
         for path in found:
             path.unlink(missing_ok=True)
         return len(found)
@@ -70,14 +70,14 @@ class Kept:
         key = TextKey.generate()
         digest, sealed = key.seal(content)
         name = sha256(sealed).hexdigest()
-        path = self._path(name)
+        path = self.path(name)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_bytes(path, sealed)
         return name, [key.encode().decode().strip(), digest.hex()]
 
     def _opened(self, name: str, key: str, digest: str) -> bytes:
         try:
-            with self._path(name).open("rb") as source:
+            with self.path(name).open("rb") as source:
                 sealed = source.read(MAXIMUM_FILE + 1)
         except OSError as error:
             raise RecordInvalid(where="attachment", detail=type(error).__name__) from error
@@ -86,7 +86,8 @@ class Kept:
             raise RecordInvalid(where="attachment", detail="changed / 書き換えられています")
         return content
 
-    def _path(self, name: str) -> Path:
+    def path(self, name: str) -> Path:
+        """Where the file of that name lies. Raises RecordInvalid for what is no name of ours."""
         if len(name) != NAME or not set(name) <= set("0123456789abcdef"):
             raise RecordInvalid(where="attachment", detail="no such name")
         return self.folder / name[:2] / name

@@ -7,13 +7,12 @@ import io
 import logging
 import os
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from so8t.core.errors import BackendError, LedgerUnavailable, PackageMissing, RecordInvalid
+from so8t.core.errors import LedgerUnavailable, PackageMissing, RecordInvalid
 from so8t.core.ledger_lock import lock
 from so8t.core.progress import Progress
 from so8t.core.serve_config import SearchConfig
@@ -25,6 +24,7 @@ from so8t.operate.search import vectors
 from so8t.operate.search.changes import Changes
 from so8t.operate.search.folders import Folder, folders_of, reads_images
 from so8t.operate.search.indexing import Report, read_waiting, update
+from so8t.operate.search.pointing import Pointing
 from so8t.operate.search.searching import Result, search
 from so8t.operate.search.store import IndexStore
 
@@ -43,9 +43,12 @@ class DocumentSearch:
     last: Report | None = None
     last_ocr: Report | None = None
     problem: str = ""
-    _pointed_again: float = field(default=0.0, repr=False)
+    pointing: Pointing = field(init=False)
     _reader: IndexStore | None = field(default=None, repr=False)
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        self.pointing = Pointing(self.gateway.answering.upstream)
 
     @property
     def policy(self) -> Policy:
@@ -65,10 +68,9 @@ class DocumentSearch:
             raise RecordInvalid(where="folders", detail=f"unknown ({', '.join(sorted(known))})")
         async with self._asking:
             found = await asyncio.to_thread(self._search, query, identity.clearance, folders, most)
-            if self.config.vectors and (found.loosely or not found.hits):
-                vector = await self._vector(query)
-                if vector is not None:
-                    found = await asyncio.to_thread(self._search, query, identity.clearance, folders, most, vector)
+        if self.config.vectors and (found.loosely or not found.hits) and (vector := await self.pointing.vector(query)):
+            async with self._asking:
+                found = await asyncio.to_thread(self._search, query, identity.clearance, folders, most, vector)
         body = {
             "event": "searched", "actor": identity.name, "clearance": identity.clearance, "total": found.total,
             "documents": [{"id": hit.id, "classification": hit.level} for hit in found.hits],
@@ -87,14 +89,6 @@ class DocumentSearch:
                 vectors.loaded(self._reader)
         return search(self._reader, query, clearance, folders, most, self.policy.reading, vector)
 
-    async def _vector(self, query: str) -> list[float] | None:
-        """None while the upstream gives none: then words alone are searched for."""
-        try:
-            return (await self.gateway.answering.upstream.embed([query]))[0]
-        except (BackendError, IndexError) as error:
-            self.problem = f"no vectors ({type(error).__name__})"
-            return None
-
     def close(self) -> None:
         if self._reader is not None:
             self._reader.close()
@@ -109,6 +103,7 @@ class DocumentSearch:
             "last": self.last.to_json() if self.last else None,
             "ocr": {"on": reads_images(self.config), "missing": ocr_missing() if self.config.ocr else "",
                     "last": self.last_ocr.to_json() if self.last_ocr else None},
+            "vectors": self.pointing.to_json(self.config.vectors),
         }  # fmt: skip
 
     def _state(self) -> dict[str, Any]:
@@ -143,6 +138,7 @@ class DocumentSearch:
         changes = Changes([folder.path for folder in folders])
         try:
             self.problem = ""
+            self.pointing.begin()
             try:
                 await asyncio.to_thread(changes.start)
             except OSError as error:  # the rescan still sees everything
@@ -165,7 +161,7 @@ class DocumentSearch:
             if reads_images(self.config):
                 await self._read_waiting(store, folders, policy, changes)
             if self.config.vectors:
-                await self._point(store, policy, changes)
+                await self.pointing.point(store, lambda: not changes.waiting and policy.digest == self.policy.digest)
             await asyncio.sleep(QUIET_SECONDS)
 
     async def _read_waiting(
@@ -195,27 +191,6 @@ class DocumentSearch:
             ocr.close()  # one that it had just started
         for path, reason in self.last_ocr.unread.items() if self.last_ocr else ():
             logger.warning("document search: %s: %s", path, reason)
-
-    async def _point(self, store: IndexStore, policy: Policy, changes: Changes) -> None:
-        """Vectors for what has none, until something else has changed; where the upstream gives none, later again."""
-        if time.monotonic() < self._pointed_again:
-            return
-        try:
-            await asyncio.to_thread(vectors.loaded, store)
-            probe = (await self.gateway.answering.upstream.embed(["文書"]))[0]
-            await asyncio.to_thread(vectors.prepare, store, f"{self.gateway.judge.payload_digest}:{len(probe)}")
-            while not changes.waiting and policy.digest == self.policy.digest:
-                passages = await asyncio.to_thread(vectors.waiting, store)
-                if not passages:
-                    return
-                made = list[list[float]]()
-                for at in range(0, len(passages), vectors.BATCH):
-                    texts = [one.text for one in passages[at : at + vectors.BATCH]]
-                    made += await self.gateway.answering.upstream.embed(texts)
-                await asyncio.to_thread(vectors.put, store, passages, made)
-        except (BackendError, PackageMissing, ValueError, IndexError) as error:
-            self.problem = f"no vectors ({type(error).__name__})"
-            self._pointed_again = time.monotonic() + BUSY_SECONDS
 
     async def _update(
         self, store: IndexStore, folders: Sequence[Folder], policy: Policy, only: set[Path] | None

@@ -31,7 +31,7 @@ _SCHEMA = (
     "CREATE TABLE parts(id INTEGER PRIMARY KEY, file INTEGER NOT NULL, level INTEGER NOT NULL, place TEXT NOT NULL, "
     "title TEXT NOT NULL, text TEXT NOT NULL, confidence REAL, page INTEGER, pointed INTEGER NOT NULL DEFAULT 0)",
     "CREATE INDEX parts_pointed ON parts(id) WHERE NOT pointed",
-    "CREATE TABLE pointer(model TEXT NOT NULL)",
+    "CREATE TABLE pointer(probe BLOB NOT NULL)",
     "CREATE INDEX files_waiting ON files(waiting) WHERE waiting",
     "CREATE INDEX parts_file ON parts(file)",
 )

@@ -1,8 +1,9 @@
 """Vectors of passages beside the full text, from the office's own upstream: what is near in meaning.
 
-A vector is of length 1 and kept as signed bytes; the nearest are found by looking at all of a level's, up to the
-asker's, inside SQLite (sqlite-vec). Which model made them is kept with them: another one's would be of another space,
-so they are made anew. Where the upstream gives no vectors, the index is as it was without.
+A vector is kept as signed bytes, for its direction alone; the nearest are found by looking at all of a level's, up to
+the asker's, inside SQLite (sqlite-vec). The vector of one fixed text is kept with them and tells whether it is still
+the same model: another one's would be of another space, so they are made anew. Where the upstream gives no vectors, the
+index is as it was without.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 import apsw
 import numpy as np
+from numpy.typing import NDArray
 
 from so8t.core.errors import PackageMissing
 from so8t.core.text import sentences
@@ -21,6 +23,7 @@ PASSAGE = 400  # characters of a passage that has a vector of its own
 MOST_PASSAGES = 500  # of one part; a longer one is found by its beginning and by its words
 BATCH = 16  # passages of one question to the upstream
 SCALE = 127.0
+SAME = 0.99  # cosine of one text's vectors by the same model
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +61,14 @@ def loaded(store: IndexStore) -> None:
         store.db.enable_load_extension(False)
 
 
-def prepare(store: IndexStore, model: str) -> None:
-    """Forget the vectors of any other model than this."""
+def prepare(store: IndexStore, probe: Sequence[float]) -> None:
+    """Forget the vectors of any other model than the one that gives a fixed text this vector."""
     with store.db:
-        if [row[0] for row in store.db.execute("SELECT model FROM pointer")] == [model]:
+        known = [np.frombuffer(row[0], np.int8) for row in store.db.execute("SELECT probe FROM pointer")]
+        if known and _alike(known[0], np.frombuffer(packed(probe), np.int8)):
             return
         store.db.execute("DELETE FROM pointer")
-        store.db.execute("INSERT INTO pointer VALUES(?)", (model,))
+        store.db.execute("INSERT INTO pointer VALUES(?)", (packed(probe),))
         store.db.execute("UPDATE parts SET pointed = 0")
         for level in range(len(store.levels)):
             store.db.execute(f"DELETE FROM vectors_{level}")
@@ -80,8 +84,12 @@ def waiting(store: IndexStore) -> list[Passage]:
     return []
 
 
-def waiting_parts(store: IndexStore) -> int:
-    return sum(1 for _ in store.db.execute("SELECT 1 FROM parts WHERE NOT pointed"))
+def _alike(a: NDArray[np.int8], b: NDArray[np.int8]) -> bool:
+    """Whether two vectors are the same but for rounding; another processor may round otherwise."""
+    if a.shape != b.shape:
+        return False
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    return float(x @ y) >= SAME * float(np.linalg.norm(x) * np.linalg.norm(y))
 
 
 def put(store: IndexStore, passages: Sequence[Passage], vectors: Sequence[Sequence[float]]) -> None:
@@ -121,7 +129,7 @@ def nearest(
 
 
 def packed(vector: Sequence[float]) -> bytes:
-    """Of length 1, as signed bytes; a vector of zeros, or one that is not finite, as zeros."""
+    """Its direction as signed bytes; a vector of zeros, or one that is not finite, as zeros."""
     values = np.asarray(vector, np.float64)
     length = float(np.linalg.norm(values))
     if not np.isfinite(length) or length == 0.0:

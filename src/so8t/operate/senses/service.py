@@ -18,6 +18,7 @@ from so8t.operate.senses.sight import Sight
 from so8t.operate.senses.weights import pinned
 from so8t.operate.senses.worker import EarsProcess, EyesProcess
 
+SOUND = "audio"  # media type of every recording: which kind, its first bytes tell
 NOT_SET = "not set up here (serve.senses)"
 
 
@@ -81,4 +82,4 @@ def seen(sight: Sight, media_type: str, content: bytes, name: str) -> Attachment
 
 def heard(hearing: Hearing, content: bytes, name: str) -> Attachment:
     page = PageText(1, hearing.text[: 4 * LONGEST], hearing.confidence, RECOGNISER)
-    return Attachment("audio", (page,), name, content)
+    return Attachment(SOUND, (page,), name, content)

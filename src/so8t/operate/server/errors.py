@@ -77,6 +77,7 @@ _STATUS: tuple[tuple[type[So8tError], int], ...] = (
     (errors.AccessError, 503),
     (errors.DataError, 400),
     (errors.EmbeddingsMissing, 501),
+    (errors.PackageMissing, 501),
     (errors.BackendError, 502),
     (errors.LedgerError, 503),
 )

@@ -102,7 +102,7 @@ class Office:
             raise RecordInvalid(where="so8t.domain", detail="not offered: the domain is told from the text")
         return Request(
             f"req-{uuid4().hex}", turns[-1].text, identity.clearance, classification, None, identity.name,
-            tuple(turns[:-1]), agent=self._agent(body.get("model")),
+            tuple(turns[:-1]), agent=self._agent(body["model"]) if "model" in body else "",
         )  # fmt: skip
 
     def _agent(self, model: object) -> str:
