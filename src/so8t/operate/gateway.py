@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from so8t.core.errors import AgentUnknown, BackendProtocol, LedgerError, RecordInvalid, So8tError
 from so8t.core.ledger import Ledger
@@ -26,7 +26,9 @@ from so8t.judge.narrowing import Narrowing, with_floor
 from so8t.judge.triple import TripleJudge
 from so8t.operate.answering import Answer, Answering, AnswerOptions
 from so8t.operate.intake.kept import Kept
-from so8t.operate.words import FAILED, refusal
+from so8t.operate.words import FAILED, refusal, withheld
+
+T = TypeVar("T")
 
 MAX_QUERY = 20_000  # characters; longer requests are refused before anything looks at them
 MAX_HISTORY, MAX_TURNS = 100_000, 200  # characters and turns of what was said before
@@ -72,7 +74,7 @@ class Gateway:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ledger_failure: str = ""
     agents: Mapping[str, Narrowing] = field(default_factory=dict)
-    _endings: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
+    _endings: set[asyncio.Task[Any]] = field(default_factory=set, repr=False)
 
     @property
     def kept(self) -> Kept:
@@ -85,7 +87,11 @@ class Gateway:
         begin, judge = self.clock(), self.judge_of(request)
         verdict = await self._judged(request, judge)
         judged = self.clock()
-        answer = await self._whole(request, verdict, judge, options or AnswerOptions())
+        try:
+            answer = await self._whole(request, verdict, judge, options or AnswerOptions())
+        except asyncio.CancelledError:  # the server stops: what was judged is recorded all the same
+            self._at_last(self._commit(request, verdict, Answer("", aborted=True), judge))
+            raise
         if answer.floor is not None:
             request = replace(request, floors=(*request.floors, answer.floor))
             verdict = await self._judged(request, judge)
@@ -126,9 +132,12 @@ class Gateway:
         return vectors
 
     async def answer_reviewed(self, request: Request, decision_seq: int, review_seq: int) -> tuple[Entry, Answer]:
-        """The model's answer to what a person has allowed, checked like any other, and its entry."""
+        """The model's answer to what a person has allowed, checked like any other, and its entry. What only the
+        finished text shows, and the person could not know, keeps it back."""
         judge = self.judge_of(request)
         answer = await self._made(request, request.domain, judge, AnswerOptions())
+        if answer.floor is not None:
+            answer = Answer(withheld(answer.floor.reason), withheld=answer.floor.reason)
         body = {"request_id": request.id, "actor": request.user, "decision_seq": decision_seq, "review_seq": review_seq}
         entry = await self.record("answer", body | _ending(answer), _released(answer))
         return entry, answer
@@ -217,13 +226,12 @@ class Gateway:
             body["review"] = review_terms(request, verdict, judge.policy, self.now())
         try:
             entry = await self.record("decision", body, texts)
-        except LedgerError:
+        except BaseException:
             if request.attachments:  # of no use to anybody: their keys were never written down
                 self.kept.remove(body)
             raise
         if request.attachments:  # an observer may hold what it was told for a while, and an image is large
-            told = tuple(replace(one, content=b"") for one in request.attachments)
-            request = replace(request, attachments=told)
+            request = replace(request, attachments=tuple(replace(one, content=b"") for one in request.attachments))
         for observer in self.observers:
             observer(Recorded(verdict, request, entry))
         return entry
@@ -247,12 +255,16 @@ class Gateway:
         finally:
             # Also when the asker has gone: what left is recorded.
             stream.answer = answer or Answer("".join(parts), aborted=True)
-            ending = asyncio.create_task(self._end(request, stream))
-            self._endings.add(ending)
-            ending.add_done_callback(self._endings.discard)
-            await asyncio.shield(ending)
+            await asyncio.shield(self._at_last(self._end(request, stream)))
         if held:
             yield held
+
+    def _at_last(self, recording: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """An entry that is written whoever stops waiting for it; settled() waits for it too."""
+        ending = asyncio.create_task(recording)
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+        return ending
 
     async def _end(self, request: Request, stream: Stream) -> None:
         assert stream.answer is not None

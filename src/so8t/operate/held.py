@@ -29,16 +29,14 @@ _GREAT = {"万": 10_000, "億": 100_000_000}
 def held(sentence: str, source: Sequence[str]) -> bool:
     """`source`: the passages it is to stand on."""
     plain, whole = _plain(sentence), _plain("\n".join(source))
-    if not plain or unheard(sentence, source):
+    if not pairs(plain) or unheard(sentence, source):
         return False
     if _NOT.search(plain) and not _NOT.search(whole):
         return False
     kanji = [pair for word in _KANJI.findall(plain) for pair in ngrams(word, 2)]
     if kanji and sum(pair in whole for pair in kanji) < KANJI_SUPPORT * len(kanji):
         return False
-    pairs = _pairs(plain)
-    known = set(_pairs(whole))
-    return bool(pairs) and sum(pair in known for pair in pairs) >= SUPPORT * len(pairs)
+    return share(plain, whole) >= SUPPORT
 
 
 def unheard(text: str, source: Sequence[str]) -> list[str]:
@@ -67,10 +65,10 @@ def value(numeral: str) -> int:
 
 def standing_on(sentence: str, source: Sequence[str], reach: int = 3) -> tuple[int, ...]:
     """Places in `source` of the few neighbouring passages that hold the sentence; () where none do."""
-    pairs = set(_pairs(_plain(sentence)))
-    if not pairs:
+    own = set(pairs(sentence))
+    shares = [len(own & set(pairs(one))) for one in source]
+    if not own or not any(shares):
         return ()
-    shares = [len(pairs & set(_pairs(_plain(one)))) for one in source]
     best = max(range(len(source)), key=lambda i: sum(shares[i : i + reach]), default=0)
     window = tuple(i for i in range(best, min(best + reach, len(source))) if shares[i])
     return window if window and held(sentence, [source[i] for i in window]) else ()
@@ -85,5 +83,12 @@ def _digits(number: str) -> str:
     return number if "." in number else str(value(number))
 
 
-def _pairs(plain: str) -> list[str]:
-    return ngrams("".join(c for c in plain if c.isalnum()), 2)
+def pairs(text: str) -> list[str]:
+    """Of neighbouring characters, past punctuation, which a retelling sets as it likes."""
+    return ngrams("".join(c for c in _plain(text) if c.isalnum()), 2)
+
+
+def share(text: str, source: str) -> float:
+    """Of a text's different pairs of characters, how many its source holds; 1 for a text without any."""
+    own = set(pairs(text))
+    return len(own & set(pairs(source))) / len(own) if own else 1.0

@@ -86,7 +86,7 @@ def test_strangers_and_other_hosts_and_pages_are_kept_out(server: Server) -> Non
         answer = httpx.request(method, f"{server.address}/mcp", headers=server.headers() | ACCEPT, trust_env=False)
         assert answer.status_code == 405
     large = httpx.post(
-        f"{server.address}/mcp", content=b"x" * (3 << 20), trust_env=False,
+        f"{server.address}/mcp", content=b"x" * (5 << 20), trust_env=False,
         headers={**server.headers(), **ACCEPT, "Content-Type": "application/json"},
     )  # fmt: skip
     assert large.status_code == 413

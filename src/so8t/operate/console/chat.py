@@ -68,7 +68,8 @@ async def _request(visit: Visit) -> Request:
         said = [Said("user", query, visit.form.files)]
         (turn,), read = await visit.running.intake.turns(identity.name, said, visit.running.policy.policy)
         query, attachments = turn.text, (*attachments, *read)
-    agent, desk = visit.form.one("agent", 40), visit.running.agents
+    desk = visit.running.agents
+    agent = before.agent if before else visit.form.one("agent", 40)  # the same to the end of a conversation
     request = Request(
         f"req-{uuid4().hex}", query, identity.clearance, level, None, identity.name, history, (), attachments,
         agent=agent,

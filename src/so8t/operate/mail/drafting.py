@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from so8t.core.text import nfkc, ngrams, sentences
-from so8t.operate.held import unheard
+from so8t.core.text import sentences
+from so8t.operate.held import share, unheard
 from so8t.operate.mail.order import Order, Register
 from so8t.operate.mail.politeness import Politeness, politeness
 
@@ -120,17 +120,12 @@ def _listed(order: Order) -> str:
 
 
 def _said(point: str, body: str) -> bool:
-    """Whether some two neighbouring sentences hold most of a point."""
-    pairs = _pairs(point)
+    """Whether some two neighbouring sentences hold most of a point, and its numbers and names."""
     found = sentences(body)
     joined = found if len(found) < 2 else [a + b for a, b in pairwise(found)]
-    return not pairs or any(len(pairs & _pairs(text)) >= COVERED * len(pairs) for text in joined)
+    return any(share(point, text) >= COVERED and not unheard(point, [text]) for text in joined)
 
 
 def _invented(order: Order, body: str) -> bool:
     known = [order.purpose, *order.points, order.sender, PHRASES, *(one.name for one in order.recipients)]
     return bool(unheard(body, known))
-
-
-def _pairs(text: str) -> set[str]:
-    return set(ngrams("".join(c for c in nfkc(text).lower() if c.isalnum()), 2))

@@ -79,7 +79,8 @@ class MailWork:
         made = draft(order, written, bool(order.outside(self.config.domains)))
         found = _level(made.text(), asked, judge.policy)
         more = floors(order, found, judge.policy, self.config)
-        new = next((one for one in more if one.rule == LEVEL_RULE and one not in asked.floors), None)
+        known = {one.rule for one in asked.floors}
+        new = next((one for one in more if one.rule == LEVEL_RULE and one.rule not in known), None)
         told = made.to_json() | {
             "to": [{"address": r.address, "name": r.name, "outside": not r.inside(self.config.domains)}
                    for r in order.recipients],

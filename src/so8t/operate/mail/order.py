@@ -15,6 +15,7 @@ from so8t.core.text import clean
 MOST_RECIPIENTS, MOST_POINTS = 50, 20
 LONGEST_PURPOSE, LONGEST_POINT, LONGEST_NAME = 300, 500, 100
 LONGEST_REPLY = 20_000
+LONGEST_ORDER = 15_000  # in words: the gateway judges no longer request than 20,000
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
 
 
@@ -71,7 +72,7 @@ class Order:
         purpose = _text(told.get("purpose"), "purpose", LONGEST_PURPOSE)
         if not purpose:
             raise RecordInvalid(where="purpose", detail="empty")
-        return cls(
+        made = cls(
             purpose,
             tuple(_recipient(one) for one in to),
             tuple(point for one in points if (point := _text(one, "points", LONGEST_POINT))),
@@ -80,6 +81,9 @@ class Order:
             _text(told.get("reply", ""), "reply", LONGEST_REPLY),
             words,
         )
+        if len(made.query()) > LONGEST_ORDER:
+            raise RecordInvalid(where="to, points", detail=f"together at most {LONGEST_ORDER} characters")
+        return made
 
     def to_json(self) -> dict[str, Any]:
         to = [f"{r.name} <{r.address}>" if r.name else r.address for r in self.recipients]

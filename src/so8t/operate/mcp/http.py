@@ -19,8 +19,9 @@ from starlette.types import Message, Receive, Scope, Send
 from so8t.operate.mcp.inner import Inner
 from so8t.operate.mcp.office_client import OfficeClient
 from so8t.operate.mcp.server import server_of
-from so8t.operate.server.body import MAX_BYTES, read_bytes
+from so8t.operate.server.body import read_bytes
 from so8t.operate.server.office import Office
+from so8t.operate.server.office_work import MAX_TRANSCRIPT
 
 PATH = "/mcp"
 
@@ -50,10 +51,10 @@ class McpOverHttp:
         """Raises NotIdentified, NotPermitted, TooManyAttempts, Crowded, BodyTooLarge, BodyTooSlow."""
         http = HttpRequest(scope, receive)
         await self.office.identity(http)
-        body = await read_bytes(http, MAX_BYTES)
+        body = await read_bytes(http, MAX_TRANSCRIPT)
         manager = StreamableHTTPSessionManager(
             server_of(OfficeClient(Inner(http))), json_response=True, stateless=True,
-            security_settings=self.settings, max_request_body_size=MAX_BYTES,
+            security_settings=self.settings, max_request_body_size=MAX_TRANSCRIPT,
         )  # fmt: skip
         async with manager.run():
             await manager.handle_request(scope, _replayed(body, receive), send)

@@ -17,7 +17,7 @@ from typing import Any
 
 from so8t.core.errors import LevelUnknown, NotPermitted, RecordInvalid, ReviewClosed
 from so8t.core.ledger_read import LedgerReader, Stored
-from so8t.core.types import Decision, Domain, Excerpt, Request, Turn
+from so8t.core.types import Decision, Domain, Excerpt, Floor, Request, Turn
 from so8t.judge.precedent import Asked, Case
 from so8t.operate.gateway import Gateway
 from so8t.operate.identity.identity import Identity, Role
@@ -164,6 +164,7 @@ class ReviewQueue:
         return Request(
             case.request_id, texts["query"], case.clearance, case.classification, domain, case.asker, turns, documents,
             agent=case.agent, task=case.task, order=texts.get("order", ""),
+            floors=tuple(Floor(rule, Decision.ESCALATE, case.reason) for rule in case.rules if case.task),
         )  # fmt: skip
 
     async def answered(self, case: ReviewCase) -> str:

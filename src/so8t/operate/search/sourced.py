@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from so8t.core.text import ngrams, sentences
+from so8t.core.text import sentences
 from so8t.core.types import Decision, Excerpt, Reply, Request
 from so8t.decide.policy import Policy
 from so8t.judge.rule import rule_opinion
 from so8t.operate.answering import AnswerOptions
 from so8t.operate.gateway import Gateway
+from so8t.operate.held import pairs, share, unheard
 from so8t.operate.identity.identity import Identity
-from so8t.operate.search.grams import matched
 from so8t.operate.search.searching import Hit, Result
 
 PASSAGES = 4
@@ -116,24 +116,18 @@ def excerpts(hits: Sequence[Hit], clearance: str, policy: Policy) -> tuple[tuple
 
 
 def supported(text: str, documents: Sequence[Excerpt]) -> tuple[Sentence, ...]:
-    """Each sentence with the passage that holds most of its pairs of characters, if it holds enough of them."""
-    pairs = [_pairs(one.text) for one in documents]
-    return tuple(Sentence(sentence, _source(sentence, pairs)) for sentence in sentences(text))
+    """Each sentence with the passage that holds most of it, if that holds enough, and all its numbers and names."""
+    passages = [one.text for one in documents]
+    return tuple(Sentence(sentence, _source(sentence, passages)) for sentence in sentences(text))
 
 
 def _numbers(found: Sequence[int]) -> str:
     return "・".join(f"[{number}]" for number in found)
 
 
-def _pairs(text: str) -> set[str]:
-    """Of neighbouring characters, past punctuation, which a retelling sets as it likes."""
-    return set(ngrams("".join(c for c in matched(text) if c.isalnum()), 2))
-
-
-def _source(sentence: str, passages: Sequence[set[str]]) -> int | None:
-    own = _pairs(sentence)
-    if not own:
+def _source(sentence: str, passages: Sequence[str]) -> int | None:
+    if not pairs(sentence):
         return None
-    shares = [len(own & held) / len(own) for held in passages]
+    shares = [share(sentence, passage) for passage in passages]
     best = max(range(len(shares)), key=shares.__getitem__)
-    return best + 1 if shares[best] >= SUPPORTED else None
+    return best + 1 if shares[best] >= SUPPORTED and not unheard(sentence, [passages[best]]) else None

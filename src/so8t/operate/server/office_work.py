@@ -24,6 +24,8 @@ from so8t.operate.server.body import Json, read_json
 from so8t.operate.server.office import Office, shown
 from so8t.operate.server.reviews import BASE
 
+MAX_TRANSCRIPT = 4 << 20  # bytes: the longest transcript, every character as a JSON escape
+
 
 def routes(office: Office, config: MailConfig) -> list[Route]:
     api = OfficeWork(office, config)
@@ -40,7 +42,7 @@ class OfficeWork:
 
     async def minutes(self, http: HttpRequest) -> Response:
         identity = await self.office.identity(http)
-        body = await read_json(http)
+        body = await read_json(http, MAX_TRANSCRIPT)
         transcript = body.get("transcript")
         if not isinstance(transcript, str):
             raise RecordInvalid(where="transcript", detail="text")

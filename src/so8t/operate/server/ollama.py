@@ -8,7 +8,7 @@ done_reason "content_filter". What would change the models is not offered here.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from so8t.core.errors import RecordInvalid, So8tError
 from so8t.core.types import Reply
 from so8t.operate.answering import AnswerOptions
 from so8t.operate.gateway import Stream
+from so8t.operate.identity.identity import Identity
 from so8t.operate.intake.intake import Said
 from so8t.operate.intake.upload import Upload, from_base64
 from so8t.operate.server.body import Json, read_json
@@ -61,12 +62,8 @@ class Ollama:
         body = await read_json(http, self.office.longest)
         if body.get("tools") or body.get("format"):
             raise RecordInvalid(where="tools, format", detail="not offered")
-        request = await self.office.prepared(
-            identity, await self.office.asked(identity, _turns(body.get("messages")), body)
-        )
-        return await self._answered(
-            body, lambda options: _Asked(self.office, request, options, lambda text: {"message": _message(text)})
-        )
+        said = _turns(body.get("messages"))
+        return await self._answered(identity, body, said, lambda text: {"message": _message(text)})
 
     async def generate(self, http: HttpRequest) -> Response:
         identity = await self.office.identity(http)
@@ -79,16 +76,15 @@ class Ollama:
             raise RecordInvalid(where="prompt", detail="text expected")
         said = [Said("system", system)] if system else []
         asked = Said("user", prompt, _images(body.get("images"), "images"))
-        request = await self.office.prepared(identity, await self.office.asked(identity, [*said, asked], body))
-        return await self._answered(
-            body, lambda options: _Asked(self.office, request, options, lambda text: {"response": text})
-        )
+        return await self._answered(identity, body, [*said, asked], lambda text: {"response": text})
 
-    async def _answered(self, body: Json, asked: Callable[[AnswerOptions], _Asked]) -> Response:
-        model = self.office.known(body.get("model"))
-        one = asked(self._options(body.get("options") or {}))
+    async def _answered(self, identity: Identity, body: Json, said: Sequence[Said], worded: Worded) -> Response:
+        """Everything the client chose is checked before anything is searched, called or judged for it."""
+        model, options = self.office.known(body.get("model")), self._options(body.get("options") or {})
         if body.get("stream", True) not in (True, False):
             raise RecordInvalid(where="stream", detail="true or false expected")
+        request = await self.office.prepared(identity, await self.office.asked(identity, said, body))
+        one = _Asked(self.office, request, options, worded)
         return await (one.streamed(model) if body.get("stream", True) else one.whole(model))
 
     def _options(self, options: object) -> AnswerOptions:
