@@ -1,4 +1,4 @@
-"""[answer], [review], [reading] and [end] of a policy file: what they hold, and that a bad one is refused with its line."""
+"""[answer], [review], [reading] and [end] of a policy: what they hold, and that a bad one is refused with its line."""
 
 from __future__ import annotations
 
