@@ -1,4 +1,4 @@
-"""[answer], [review] and [end] of a policy file: what they hold, and that a bad one is refused with its line."""
+"""[answer], [review], [reading] and [end] of a policy: what they hold, and that a bad one is refused with its line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import so8t
 from so8t.core.errors import PolicyInvalid
 from so8t.core.types import Domain
 from so8t.decide.policy import Policy, parse_policy
-from so8t.decide.policy_sections import MAXIMUM_ENTRIES, AnswerPolicy, ReviewPolicy
+from so8t.decide.policy_sections import MAXIMUM_ENTRIES, AnswerPolicy, ReadingPolicy, ReviewPolicy
 
 FOLDER = Path(so8t.__file__).parent / "resources" / "policies"
 DEMO = (FOLDER / "demo.toml").read_text(encoding="utf-8")
@@ -153,3 +153,26 @@ def test_a_file_cut_off_anywhere_is_never_taken_for_whole(cut: int) -> None:
         assert error.where.startswith("p.toml:")
     else:
         assert not policy.complete or text.rstrip("\n") == WHOLE.rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("minimum_confidence = 2", "not in"),
+        ("minimum_speech = nan", "not in"),
+        ('minimum_detection = "high"', "number"),
+        ("raise_levels = 0.5", "whole number"),
+        ("raise_levels = -1", "not in"),
+        ("minimum_confidance = 0.9", "minimum_confidence"),
+    ],
+)
+def test_a_bad_reading_section_is_refused(line: str, says: str) -> None:
+    with pytest.raises(PolicyInvalid, match=says):
+        parse_policy(f"{HEAD}\n[reading]\n{line}\n[review]\n{REST}", "p.toml")
+
+
+def test_what_the_reading_section_holds() -> None:
+    assert parse_policy(DEMO, "p.toml").reading == ReadingPolicy()
+    text = f"{HEAD}\n[reading]\nminimum_confidence = 0.9\nraise_levels = 2\n[review]\n{REST}"
+    reading = parse_policy(text, "p.toml").reading
+    assert reading == ReadingPolicy(0.9, 0.6, 0.6, 2) and reading.doubts(0.89) and not reading.doubts(0.9)
