@@ -7,6 +7,7 @@ new one; no decoder's crash reaches the server, and its work does not hold the s
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -68,7 +69,8 @@ class Child:
                 env=environment, creationflags=_BELOW_NORMAL if self._low else 0,
             )  # fmt: skip
             if self._low and hasattr(os, "setpriority"):
-                os.setpriority(os.PRIO_PROCESS, self._process.pid, 10)
+                with contextlib.suppress(OSError):  # one that is gone already shows when it is asked
+                    os.setpriority(os.PRIO_PROCESS, self._process.pid, 10)
         return self._process
 
     def _send(self, process: subprocess.Popen[bytes], head: Mapping[str, Any], content: bytes) -> None:
@@ -79,16 +81,24 @@ class Child:
                 process.stdin.write(line)
                 process.stdin.write(content)
                 process.stdin.flush()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: its pipe was closed from elsewhere
             raise _Lost(detail="the reader stopped") from error
 
     def _told(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
         assert process.stdout is not None
         with self._watched(process) as watch:
-            line = process.stdout.readline(MAXIMUM_LINE)
+            try:
+                line = process.stdout.readline(MAXIMUM_LINE)
+            except (OSError, ValueError):
+                line = b""
         if not line.endswith(b"\n"):
             raise _Lost(detail=f"> {self._seconds:g} s" if watch.late else "the reader stopped")
-        found: dict[str, Any] = json.loads(line)
+        try:
+            found = json.loads(line)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise _Lost(detail="the reader said something that is no answer")
         return found
 
     def _watched(self, process: subprocess.Popen[bytes]) -> _Watch:

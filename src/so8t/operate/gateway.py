@@ -171,9 +171,11 @@ class Gateway:
     async def ended(
         self, request: Request, decision_seq: int, answer: Answer, told: Mapping[str, Any] | None = None
     ) -> Entry:
-        """The entry of how an allowed request came to its end. Raises LedgerUnavailable."""
+        """The entry of how an allowed request came to its end, written whoever stops waiting for it. Raises
+        LedgerUnavailable."""
         body: dict[str, Any] = {"request_id": request.id, "actor": request.user, "decision_seq": decision_seq}
-        return await self.record("answer", body | _ending(answer) | dict(told or {}), {"reply": answer.text})
+        body |= _ending(answer) | dict(told or {})
+        return await asyncio.shield(self._at_last(self.record("answer", body, {"reply": answer.text})))
 
     async def settled(self) -> None:
         """Returns when every answer that came to its end has its entry: for a graceful stop."""
@@ -255,7 +257,7 @@ class Gateway:
         finally:
             # Also when the asker has gone: what left is recorded.
             stream.answer = answer or Answer("".join(parts), aborted=True)
-            await asyncio.shield(self._at_last(self._end(request, stream)))
+            await self._end(request, stream)
         if held:
             yield held
 

@@ -163,6 +163,8 @@ def _contract(table: Table) -> dict[str, Any]:
     }
     if not made["limitations"]:
         table.fail("limitations", "empty: say what it must not do")
+    if any(len(one) > LONGEST for one in made["limitations"]) or len("".join(made["limitations"])) > LONGEST_PROMPT:
+        table.fail("limitations", f"each at most {LONGEST} characters, together {LONGEST_PROMPT}")
     table.close()
     return made
 

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from so8t.core.errors import AgentUnknown, NotPermitted, RecordInvalid
-from so8t.core.types import Decision, Excerpt, Request, Turn
+from so8t.core.types import Excerpt, Request, Turn
 from so8t.decide.policy import Policy
 from so8t.operate.agents.agent import EVERYTHING, Agent
 from so8t.operate.agents.catalogue import Catalogue
 from so8t.operate.answering import AnswerOptions
 from so8t.operate.gateway import MAX_QUERY, Gateway
 from so8t.operate.identity.identity import Identity
-from so8t.operate.search.searching import MAXIMUM_QUERY, Result
+from so8t.operate.search.searching import MAXIMUM_QUERY, Hit, Result
 from so8t.operate.search.service import DocumentSearch
-from so8t.operate.search.sourced import Sourced, excerpts, supported
+from so8t.operate.search.sourced import Sourced, excerpts, sourced
 
 if TYPE_CHECKING:  # an office without tools does not load what speaks to them
     from so8t.operate.tools.calling import Called, ToolDesk
@@ -34,11 +34,12 @@ LOOKED_AT = 10  # documents found; the best passages of them are read
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A request with what was read for it. left_out: places of passages that may hold orders; `called`: tools that the
-    model called."""
+    model called; hits: what the search found."""
 
     request: Request
     left_out: tuple[str, ...] = ()
     called: tuple[Called, ...] = ()
+    hits: tuple[Hit, ...] = ()
 
 
 @dataclass(slots=True)
@@ -80,7 +81,7 @@ class AgentDesk:
             called = await self.tools.chosen(identity, agent, made, self.calls)
             told = tuple(excerpt for one in called for excerpt in one.excerpts)
             made = with_documents(made, told, self.gateway.judge.policy)
-        return Prepared(made, left_out, called)
+        return Prepared(made, left_out, called, found.hits if found else ())
 
     async def ask(
         self, identity: Identity, name: str, query: str, history: Sequence[Turn] = (),
@@ -93,10 +94,8 @@ class AgentDesk:
         )
         prepared = await self.prepared(identity, request)
         reply = await self.gateway.ask(prepared.request, options)
-        documents = prepared.request.documents
-        released = reply.verdict.decision is Decision.ALLOW and not (reply.withheld or reply.failed)
-        sentences = supported(reply.text, documents) if released and documents else ()
-        return Answered(agent, Sourced(reply, documents, sentences, prepared.left_out), prepared.called)
+        made = sourced(reply, prepared.request.documents, prepared.hits, prepared.left_out)
+        return Answered(agent, made, prepared.called)
 
     async def _found(self, identity: Identity, agent: Agent, query: str) -> Result | None:
         """None where the agent reads nothing, or the request holds nothing to look for."""

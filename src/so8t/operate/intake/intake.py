@@ -69,9 +69,9 @@ class Intake:
                 read = await self._read(who, upload, policy)
                 text = with_pages(text, upload.name, read.pages, read.levels)
                 attachments.append(Attachment(upload.media_type, read.pages, upload.name, upload.content))
+                if sum(len(one.pages) for one in attachments) > self.config.pages:  # before the next is read
+                    raise RecordInvalid(where="messages", detail=f"more than {self.config.pages} pages")
             turns.append(Turn(one.role, text))  # type: ignore[arg-type]
-        if sum(len(one.pages) for one in attachments) > self.config.pages:
-            raise RecordInvalid(where="messages", detail=f"more than {self.config.pages} pages")
         return turns, tuple(attachments)
 
     async def picture(self, content: bytes, media_type: str, page: int) -> bytes:

@@ -93,12 +93,16 @@ async def answer(
     request = Request(
         f"req-{uuid4().hex}", query, identity.clearance, documents[0].classification, None, identity.name, (), documents
     )
-    reply = await gateway.ask(request, options)
+    return sourced(await gateway.ask(request, options), documents, found.hits, left_out)
+
+
+def sourced(reply: Reply, documents: tuple[Excerpt, ...], hits: Sequence[Hit], left_out: tuple[str, ...]) -> Sourced:
+    """A reply held against the documents it was to be taken from; `hits`: those found, which know of their OCR."""
     released = reply.verdict.decision is Decision.ALLOW and not (reply.withheld or reply.failed)
-    readings = {hit.id: round(hit.confidence, 4) for hit in found.hits if hit.confidence is not None}
-    bad = {hit.id for hit in found.hits if hit.doubtful}
+    readings = {hit.id: round(hit.confidence, 4) for hit in hits if hit.confidence is not None}
+    bad = {hit.id for hit in hits if hit.doubtful}
     doubtful = tuple(n for n, one in enumerate(documents, 1) if one.id in bad)
-    sentences = supported(reply.text, documents) if released else ()
+    sentences = supported(reply.text, documents) if released and documents else ()
     return Sourced(reply, documents, sentences, left_out, readings, doubtful)
 
 

@@ -197,13 +197,12 @@ class ToolDesk:
         began = time.perf_counter()
         try:
             told = await self._result(request, server, described, arguments)
+            judge = self.gateway.judge_of(request)
+            text, left_out = await asyncio.to_thread(sifted, told.text, request, judge)
         except BaseException as error:
             why = error.code if isinstance(error, So8tError) else type(error).__name__
-            ended = self.gateway.ended(request, seq, Answer("", failed=why), about)
-            await asyncio.shield(asyncio.ensure_future(ended))
+            await self.gateway.ended(request, seq, Answer("", failed=why), about)
             raise
-        judge = self.gateway.judge_of(request)
-        text, left_out = await asyncio.to_thread(sifted, told.text, request, judge)
         body = {**about, "left_out": left_out, "cut": told.cut, "seconds": round(time.perf_counter() - began, 3)}
         entry = await self.gateway.ended(request, seq, Answer(text, failed="tool" if told.failed else ""), body)
         return Called(
