@@ -149,3 +149,13 @@ def test_what_an_agents_rules_would_not_have_allowed_is_no_context() -> None:
     narrowing = Narrowing("finance", "d", policy("finance"))
     assert narrowing.kept(Request("r", "続けて。", history=said), policy("demo")) == (Turn("user", "了解。"),)
     assert Narrowing("a", "d").kept(Request("r", "続けて。", history=said), policy("demo")) == said
+
+
+def test_the_highest_level_holds_for_what_was_said_before() -> None:
+    office = parse_policy(*policy_text("demo"))
+    names = office.levels.names
+    narrowing = Narrowing("a", "d", None, names[1])
+    before = (Turn("user", f"【{names[3]}】相手は乙社。"),)
+    said = Request("r", "今の話を一文でまとめて。", names[3], None, history=before)
+    assert narrowing.opinion(said, office).rules == ("a:highest",)
+    assert narrowing.opinion(dataclasses.replace(said, history=()), office).floor is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,18 @@ from hypothesis import strategies as st
 from so8t.ask.backend import FakeBackend
 from so8t.core.errors import BackendDown
 from so8t.core.packaged import policy_text
-from so8t.core.types import DECISIONS, Decision, Domain, Opinion, Request, Turn, Verdict
+from so8t.core.types import (
+    DECISIONS,
+    Attachment,
+    Decision,
+    Domain,
+    Excerpt,
+    Opinion,
+    PageText,
+    Request,
+    Turn,
+    Verdict,
+)
 from so8t.decide.calibrate import Calibration
 from so8t.decide.combine import combine
 from so8t.decide.domain import BUCKETS as DOMAIN_BUCKETS
@@ -168,3 +180,17 @@ def test_no_precedent_lowers_a_floor(
     found = combine(ASKED, opinions, POLICY)
     assert found.decision.severity >= floor.severity
     assert found.decision is (D if D in (floor, said) else E)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"task": "mail"},
+        {"task": "tool"},
+        {"documents": (Excerpt("d", "p", "公開", "本文"),)},
+        {"attachments": (Attachment("image/png", (PageText(1, "本文", 1.0, "rapidocr"),)),)},
+    ],
+)
+def test_what_is_more_than_its_words_is_settled_by_none(more: dict[str, Any]) -> None:
+    assert decided(ASKED, case(A)) is A
+    assert decided(replace(ASKED, **more), case(A)) is None

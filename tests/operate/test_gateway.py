@@ -23,7 +23,7 @@ from so8t.core.ledger_read import LedgerReader, tail
 from so8t.core.ledger_verify import verify
 from so8t.core.packaged import policy_text
 from so8t.core.sealing import TextKey
-from so8t.core.types import DECISIONS, Decision, Domain, Floor, Reply, Request
+from so8t.core.types import DECISIONS, Decision, Domain, Excerpt, Floor, Reply, Request, Turn
 from so8t.decide.calibrate import Calibration
 from so8t.decide.domain import BUCKETS, DomainModel
 from so8t.decide.policy import Policy, parse_policy
@@ -343,3 +343,52 @@ def test_a_task_that_nobody_does_fails_and_is_recorded() -> None:
     ledger = FakeLedger(at_once=ENTRY)
     reply = asyncio.run(gateway(ledger).ask(dataclasses.replace(ASKED, task="unknown")))
     assert reply.failed == "KeyError" and len(ledger.bodies) == 1
+
+
+def test_a_stop_in_the_middle_of_an_answer_is_recorded_as_one() -> None:
+    class Slow(FakeBackend):
+        async def generate(self, *_: Any, **__: Any) -> Generation:
+            await asyncio.sleep(60)
+            raise AssertionError
+
+    async def main() -> None:
+        ledger = FakeLedger(at_once=ENTRY)
+        made = gateway(ledger, A, Slow({"": SCORES[A]}))
+        task = asyncio.create_task(made.ask(ASKED))
+        await asyncio.sleep(0.2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await made.settled()
+        assert [body["answer_aborted"] for _, body, _ in ledger.bodies] == [True]
+
+    asyncio.run(main())
+
+
+def test_what_a_reviewed_text_shows_for_the_first_time_keeps_it_back() -> None:
+    async def work(request: Request, domain: Any, judge: Any) -> Answer:
+        known = {floor.rule for floor in request.floors}
+        return Answer("下書き", floor=None if OUTSIDE.rule in known else OUTSIDE)
+
+    made = gateway(FakeLedger(at_once=ENTRY))
+    made.works["mail"] = work
+    order = dataclasses.replace(ASKED, task="mail")
+    _, kept = asyncio.run(made.answer_reviewed(order, 1, 2))
+    assert kept.withheld == OUTSIDE.reason and "下書き" not in kept.text
+    _, told = asyncio.run(made.answer_reviewed(dataclasses.replace(order, floors=(OUTSIDE,)), 1, 2))
+    assert told.text == "下書き"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"history": (Turn("user", "【極秘】買収の相手は乙社。"),)},
+        {"documents": (Excerpt("d", "p", "極秘", "本文"),)},
+        {"documents": (Excerpt("d", "p", "公開", "【極秘】本文"),)},
+        {"history": (Turn("assistant", "【極\u200b秘】買収の相手は乙社。"),)},
+    ],
+)
+def test_a_reviewer_must_be_cleared_for_all_that_he_is_shown(more: dict[str, Any]) -> None:
+    request = dataclasses.replace(ASKED, clearance="極秘", classification=None, **more)
+    _, ledger = asked(request, E)
+    assert ledger.bodies[0][1]["review"]["classification"] == "極秘"

@@ -37,6 +37,7 @@ from so8t.operate.intake.intake import intake_of
 from so8t.operate.mcp.http import routes as mcp_routes
 from so8t.operate.review.queue import ReviewQueue
 from so8t.operate.search.service import search_of
+from so8t.operate.senses.service import Senses
 from so8t.operate.server.agents import routes as agent_routes
 from so8t.operate.server.app import application
 from so8t.operate.server.documents import routes as document_routes
@@ -47,6 +48,7 @@ from so8t.operate.server.office import Office
 from so8t.operate.server.office_work import routes as work_routes
 from so8t.operate.server.protocol import GuardedHttp
 from so8t.operate.server.reviews import routes as review_routes
+from so8t.operate.server.senses import routes as sense_routes
 from so8t.operate.serving import agents_of
 from so8t.operate.works import works_of
 
@@ -116,7 +118,7 @@ def build(
         routes += document_routes(office, search)
     if settings is not None:
         office.agents = agents_of(settings, gateway, search, reviews)
-        routes += agent_routes(office, office.agents)
+        routes += [*agent_routes(office, office.agents), *sense_routes(office, Senses(settings.senses))]
     app = application(office, routes, hosts=("127.0.0.1", "localhost"), concurrent=64)
     return gateway, office, app, ledger, texts, authenticator
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from so8t.core.types import Decision, Request
 from so8t.decide.policy import Policy
-from so8t.decide.views import View
+from so8t.decide.views import View, views
+
+PIECE, OVERLAP = 20_000, 200  # characters of a long text that are read at once, and again with the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +27,39 @@ def classification_from_markers(text: str, policy: Policy) -> str | None:
     return max((marker.level for marker in policy.markers_in(text)), key=policy.levels.rank, default=None)
 
 
-def effective_classification(request: Request, views: Sequence[View], policy: Policy) -> str | None:
+def effective_classification(request: Request, readings: Sequence[View], policy: Policy) -> str | None:
     """The higher of the stated level and the markings in any view. Raises LevelUnknown for a level nobody defined."""
-    marked = [classification_from_markers(view.text, policy) for view in views]
-    levels = [level for level in (request.classification, *marked) if level is not None]
-    return max(levels, key=policy.levels.rank, default=None)
+    marked = [classification_from_markers(view.text, policy) for view in readings]
+    return highest((request.classification, *marked), policy)
 
 
-def clearance_opinion(request: Request, views: Sequence[View], policy: Policy) -> ClearanceOpinion | None:
+def level_of(text: str, policy: Policy) -> str | None:
+    """The highest marking in any reading of a text, however long it is; None without one."""
+    pieces = (text[max(0, at - OVERLAP) : at + PIECE] for at in range(0, len(text), PIECE))
+    found = {classification_from_markers(view.text, policy) for piece in pieces for view in views(piece)}
+    return highest(found, policy)
+
+
+def touched(request: Request, policy: Policy) -> str | None:
+    """The highest level of all that a request brings along: what is stated, its words, what was said before, what is to
+    be read for it. Whoever decides about it sees all of these."""
+    texts = (request.query, *(turn.text for turn in request.history), *(one.text for one in request.documents))
+    stated = (request.classification, *(one.classification for one in request.documents))
+    return highest((*stated, *(level_of(text, policy) for text in texts)), policy)
+
+
+def highest(levels: Iterable[str | None], policy: Policy) -> str | None:
+    """Raises LevelUnknown."""
+    return max((level for level in levels if level is not None), key=policy.levels.rank, default=None)
+
+
+def clearance_opinion(request: Request, readings: Sequence[View], policy: Policy) -> ClearanceOpinion | None:
     """Two levels up or more: DENY; one level: ESCALATE; else nothing (LABELS.md 1 and 2).
 
     Raises LevelUnknown for a clearance or classification that the policy does not name.
     """
     policy.levels.rank(request.clearance)
-    classification = effective_classification(request, views, policy)
+    classification = effective_classification(request, readings, policy)
     if classification is None:
         return None
     gap = policy.levels.gap(request.clearance, classification)

@@ -14,11 +14,10 @@ from typing import Any
 
 from so8t.core.errors import LevelUnknown
 from so8t.core.types import Decision, Opinion, Request, Turn, Verdict
-from so8t.decide.clearance import effective_classification
+from so8t.decide.clearance import touched
 from so8t.decide.combine import raised
 from so8t.decide.policy import Policy
 from so8t.decide.policy_sections import ForbiddenTerm
-from so8t.decide.views import views
 from so8t.judge.conversation import kept, whole_opinion
 from so8t.judge.rule import rule_opinion
 
@@ -72,9 +71,9 @@ class Narrowing:
 
     def _above(self, request: Request, office: Policy) -> Iterator[Opinion]:
         """A floor for material above what the agent is for."""
-        touched = effective_classification(request, views(request.query), office)
-        if self.highest is not None and touched is not None and office.levels.gap(self.highest, touched) > 0:
-            reason = f"区分「{touched}」は、この窓口が扱う「{self.highest}」より上です。"
+        level = touched(request, office) if self.highest is not None else None
+        if self.highest is not None and level is not None and office.levels.gap(self.highest, level) > 0:
+            reason = f"区分「{level}」は、この窓口が扱う「{self.highest}」より上です。"
             yield self._floor(Decision.ESCALATE, (HIGHEST,), reason)
 
     def _own(self, request: Request, office: Policy) -> Iterator[Opinion]:

@@ -31,9 +31,11 @@ SURE = 0.98
 
 
 def ruling(request: Request, store: PrecedentStore, wording: WordingModel | None, policy: Policy) -> Opinion | None:
-    """None where nobody has decided the same request, where people disagree, or inside a conversation."""
+    """None where nobody has decided the same request, where people disagree, inside a conversation, and where there is
+    more to a request than its words: a task, documents, an image."""
     settles = policy.review.settles
-    if wording is None or request.history or settles == "nobody":
+    more = request.history or request.task or request.documents or request.attachments
+    if wording is None or more or settles == "nobody":
         return None
     begin = time.perf_counter()
     cases = [case for case, _ in store.rulings(clearest(request.query).text, SIMILAR)]

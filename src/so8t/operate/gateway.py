@@ -19,9 +19,8 @@ from so8t.core.errors import AgentUnknown, BackendProtocol, LedgerError, RecordI
 from so8t.core.ledger import Ledger
 from so8t.core.ledger_format import Entry
 from so8t.core.types import Decision, Domain, Opinion, Reply, Request, Verdict, canonical_json
-from so8t.decide.clearance import effective_classification
+from so8t.decide.clearance import touched
 from so8t.decide.policy import Policy
-from so8t.decide.views import views
 from so8t.judge.narrowing import Narrowing, with_floor
 from so8t.judge.triple import TripleJudge
 from so8t.operate.answering import Answer, Answering, AnswerOptions
@@ -315,7 +314,7 @@ def ledger_body(request: Request, verdict: Verdict) -> dict[str, Any]:
 
 def review_terms(request: Request, verdict: Verdict, policy: Policy, now: datetime) -> dict[str, Any]:
     """What applies to a handed-over request from now on, whatever the policy says later (operate/review/case.py)."""
-    classification = effective_classification(request, views(request.query), policy)
+    classification = touched(request, policy)
     rules = policy.review
     return {
         "deadline": (now + timedelta(hours=rules.deadline_hours)).isoformat(timespec="seconds"),

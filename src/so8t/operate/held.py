@@ -16,7 +16,8 @@ SUPPORT = 0.55  # least share of a sentence's pairs of characters that its sourc
 KANJI_SUPPORT = 0.6  # of the pairs within its kanji words, which carry the meaning
 # What names are made of besides kanji: katakana and Latin words.
 _NAME = re.compile(r"[ァ-ヴー]{2,}|[a-z][a-z0-9_-]+")
-_NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)+|[0-9〇一二三四五六七八九十百千万億]+")
+# At most so many digits are one number; whatever a text is made of, reading it takes as long as it is.
+_NUMBER = re.compile(r"[0-9]{1,20}(?:[.,][0-9]{1,20}){1,6}|[0-9〇一二三四五六七八九十百千万億]{1,20}")
 _KANJI = re.compile(r"[一-龥々]{2,}")
 _NOT = re.compile(
     r"ない|なし|ません|せず|ぬ|見送|やめ|中止|取り消|取りやめ|不要|禁止|却下|反対|止め|だめ|ダメ|無理|撤回"

@@ -125,6 +125,33 @@ def test_who_is_outside(address: str, inside: bool) -> None:
     assert [one.rule for one in found] == ([] if inside else [OUTSIDE_RULE])
 
 
+@pytest.mark.parametrize(
+    "to",
+    [
+        "a@example.co.jp, boss@evil.example", "a@example.co.jp;boss@evil.example",
+        "a@example.co.jp <boss@evil.example>", "Bob <a@example.co.jp> <b@evil.example>",
+        "grp: a@example.co.jp, b@evil.example;",
+        "<@evil.example:a@example.co.jp>", "boss%evil.example@example.co.jp", "evil.example!boss@example.co.jp",
+        "a@example.co.jp\u3000b@evil.example", "a@example.co.jp.", "(b@evil.example) a@example.co.jp",
+    ],
+)  # fmt: skip
+def test_no_second_address_hides_behind_the_first(to: str) -> None:
+    with pytest.raises(RecordInvalid):
+        order(to=[to])
+
+
+def test_names_stand_before_addresses() -> None:
+    made = order(to=["田中 一郎 <tanaka@example.co.jp>", "<b@example.co.jp>", "c@example.co.jp"])
+    assert [(r.name, r.address) for r in made.recipients] == [
+        ("田中 一郎", "tanaka@example.co.jp"), ("", "b@example.co.jp"), ("", "c@example.co.jp"),
+    ]  # fmt: skip
+
+
+def test_an_order_is_no_longer_than_what_is_judged() -> None:
+    with pytest.raises(RecordInvalid, match="together"):
+        order(points=["あ" * 500] * 20, to=[f"{'a' * 60}{n}@{'b' * 60}.example.co.jp" for n in range(50)])
+
+
 def test_one_outside_of_many_is_enough_and_without_a_company_all_are() -> None:
     found = floors(order(to=["a@example.co.jp", "b@example.com"]), None, POLICY, COMPANY)
     assert [(one.rule, one.decision) for one in found] == [(OUTSIDE_RULE, Decision.ESCALATE)]

@@ -75,3 +75,10 @@ def test_a_model_that_is_down_still_gives_the_draft_of_the_order(server: Server)
     server.backend.answer = "知りません"
     made = post(server)["made"]
     assert made["written"] == "order" and POINTS[0] in made["body"]
+
+
+@pytest.mark.parametrize("mark", ["【極\u200b秘】", "%E3%80%90%E6%A5%B5%E7%A7%98%E3%80%91"])
+def test_a_disguised_marking_counts(server: Server, mark: str) -> None:
+    told = post(server, "admin", points=[f"{mark}原価は三割下がりました"])
+    assert told["so8t"]["decision"] == "ESCALATE"
+    assert "mail.level" in server.reader.entries(kinds=("decision",))[-1].data["rules"]

@@ -107,3 +107,14 @@ def test_a_call_takes_one_place_and_no_more(server: Server) -> None:
             return [answer.status_code for answer in answers]
 
     assert asyncio.run(many()) == [200] * 32
+
+
+def test_the_words_of_an_unforeseen_error_stay_inside(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: Any) -> None:
+        raise RuntimeError("秘密の場所 /srv/so8t/key")
+
+    monkeypatch.setattr(type(server.gateway), "ask", broken)
+    call = {"jsonrpc": "2.0", "id": 2, "method": "tools/call",
+            "params": {"name": "ask", "arguments": {"query": "議事録をまとめて。"}}}  # fmt: skip
+    answer = post(server, call)
+    assert "srv" not in answer.text and "RuntimeError" not in answer.text and "500" in answer.text

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from so8t.core.errors import RecordInvalid
-from so8t.operate.minutes.transcript import LONGEST, MAX_CHARACTERS, MAX_UTTERANCES, parse, without_fillers
+from so8t.operate.minutes.transcript import (
+    LONGEST,
+    MAX_CHARACTERS,
+    MAX_UTTERANCES,
+    MOST_SPEAKERS,
+    parse,
+    without_fillers,
+)
 
 Said = list[tuple[int, str, str]]
 
@@ -87,3 +94,16 @@ def test_too_many_utterances() -> None:
 )
 def test_fillers_are_left_out_and_words_are_not(text: str, plain: str) -> None:
     assert without_fillers(text) == plain
+
+
+@pytest.mark.parametrize("text", ["改めて" * 3000, "1" * 9000, "一十" * 4500, "「" * 9000, " " * 9000 + "終"])
+def test_no_piece_is_long_whatever_it_is_made_of(text: str) -> None:
+    made = parse(f"佐藤: {text}")
+    assert all(len(one.text) <= LONGEST for one in made.utterances)
+    assert "".join(one.text for one in made.utterances).replace(" ", "") == text.replace(" ", "")
+
+
+def test_labels_beyond_count_are_no_people() -> None:
+    lines = [f"項目{n}: 値{n}です。" for n in range(500)] + ["佐藤: はい。"] * 3
+    made = parse("\n".join(lines))
+    assert len(made.speakers) == MOST_SPEAKERS and "佐藤" in made.speakers

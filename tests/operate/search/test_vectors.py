@@ -16,10 +16,11 @@ from office_files import LEVELS, OfficeFiles
 from office_server import build
 
 from so8t.ask.backend import FakeBackend
-from so8t.core.errors import BackendDown
+from so8t.core.errors import BackendDown, BackendProtocol
 from so8t.core.serve_config import SearchConfig
 from so8t.operate.identity.identity import Identity, Role
 from so8t.operate.search import vectors
+from so8t.operate.search.pointing import Pointing
 from so8t.operate.search.searching import search
 from so8t.operate.search.service import DocumentSearch
 
@@ -169,3 +170,29 @@ def test_a_running_office_points_by_itself_and_does_without(office: OfficeFiles,
     documents.close()
     authenticator.close()
     ledger.close()
+
+
+def test_a_vector_that_points_nowhere_is_passed_over(office: OfficeFiles) -> None:
+    filled(office)
+    vectors.loaded(office.store)
+    vectors.prepare(office.store, MODEL)
+    while passages := vectors.waiting(office.store):
+        vectors.put(office.store, passages, [(0.0, 0.0) if "休暇" in one.text else meant(one.text) for one in passages])
+    found = search(office.store, "お休み", LEVELS[0], vector=meant("お休み"))
+    assert [hit.place for hit in found.hits] == ["旅費-公開.txt"]
+    assert search(office.store, "お休み", LEVELS[0], vector=(0.0, 0.0)).hits == ()
+
+
+def test_a_passage_that_the_upstream_refuses_keeps_nobody_waiting(office: OfficeFiles) -> None:
+    class Choosy(Meaning):
+        async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+            if any("休暇は公開" in text for text in texts):
+                raise BackendProtocol(detail="too long")
+            return await super().embed(texts)
+
+    filled(office)
+    pointing = Pointing(Choosy())
+    asyncio.run(pointing.point(office.store, lambda: True))
+    assert waiting_parts(office) == 0 and pointing.problem == ""
+    found = search(office.store, "お金", LEVELS[0], vector=meant("お金"))
+    assert [hit.place for hit in found.hits] == ["旅費-公開.txt"]

@@ -15,8 +15,9 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from so8t.core.errors import RecordInvalid, So8tError
 from so8t.core.types import Request
+from so8t.decide.clearance import highest
 from so8t.operate.answering import AnswerOptions
-from so8t.operate.console.exchange import conversation, own_exchange
+from so8t.operate.console.exchange import conversation, level_reached, own_exchange
 from so8t.operate.console.page import SIGNS
 from so8t.operate.console.visit import Visit, number
 from so8t.operate.gateway import MAX_QUERY, Stream
@@ -62,11 +63,14 @@ async def _request(visit: Visit) -> Request:
     before = await own_exchange(visit, number(after, "after")) if after else None
     history = conversation(before) if before else ()
     attachments = carried(before.entry.data.get("attachments")) if before else ()
-    identity, level = visit.identity, visit.form.one("classification", 100) or None
+    identity, policy = visit.identity, visit.running.policy.policy
+    level = visit.form.one("classification", 100) or None
+    if before is not None:
+        level = highest((level, level_reached(before, policy)), policy)
     if visit.form.files:
         assert visit.running.intake is not None  # else the form was not read
         said = [Said("user", query, visit.form.files)]
-        (turn,), read = await visit.running.intake.turns(identity.name, said, visit.running.policy.policy)
+        (turn,), read = await visit.running.intake.turns(identity.name, said, policy)
         query, attachments = turn.text, (*attachments, *read)
     desk = visit.running.agents
     agent = before.agent if before else visit.form.one("agent", 40)  # the same to the end of a conversation

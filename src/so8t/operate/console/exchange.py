@@ -11,6 +11,8 @@ from typing import Any
 from so8t.core.errors import NotPermitted
 from so8t.core.ledger_read import LedgerReader, Stored
 from so8t.core.types import Decision, Turn
+from so8t.decide.clearance import highest, level_of
+from so8t.decide.policy import Policy
 from so8t.operate.console.visit import Visit
 from so8t.operate.gateway import MAX_HISTORY, MAX_TURNS
 from so8t.operate.review.case import ReviewCase, Status
@@ -99,6 +101,14 @@ def conversation(found: Exchange) -> tuple[Turn, ...]:
     while said and (len(said) > MAX_TURNS or _characters(said) > MAX_HISTORY):
         said.pop(0)
     return tuple(said)
+
+
+def level_reached(found: Exchange, policy: Policy) -> str | None:
+    """The highest level that a conversation has touched: what goes on from it is of that level."""
+    recorded = (found.entry.data.get("classification"), (found.entry.data.get("review") or {}).get("classification"))
+    texts = (found.query or "", found.reply or "", *(turn.text for turn in found.history))
+    known = (level for level in recorded if level in policy.levels.names)  # a policy may have changed its names
+    return highest((*known, *(level_of(text, policy) for text in texts)), policy)
 
 
 def _characters(said: Sequence[Turn]) -> int:

@@ -13,7 +13,7 @@ from uuid import uuid4
 from so8t.core.errors import ConfigValueInvalid
 from so8t.core.serve_config import MailConfig
 from so8t.core.types import Decision, Domain, Excerpt, Floor, Request, canonical_json
-from so8t.decide.clearance import classification_from_markers
+from so8t.decide.clearance import highest, level_of
 from so8t.decide.policy import Policy
 from so8t.judge.triple import TripleJudge
 from so8t.operate.answering import Answer, Answering, AnswerOptions
@@ -30,10 +30,7 @@ def request(
     identity: Identity, order: Order, classification: str | None, policy: Policy, config: MailConfig
 ) -> Request:
     """Raises LevelUnknown."""
-    told = [order.query(), order.sender, order.reply]
-    marked = [classification_from_markers(text, policy) for text in told]
-    levels = [level for level in (classification, *marked) if level is not None]
-    level = max(levels, key=policy.levels.rank, default=None)
+    level = highest((classification, *(level_of(text, policy) for text in (order.query(), order.reply))), policy)
     reply = (Excerpt("reply", "返信する相手のメール", level or policy.levels.names[0], order.reply),)
     return Request(
         f"req-{uuid4().hex}", order.query(), identity.clearance, level, None, identity.name, (),
@@ -77,7 +74,7 @@ class MailWork:
         order = Order.from_json(json.loads(asked.order))
         written = await self._written(asked, order, domain, judge) if order.words else ""
         made = draft(order, written, bool(order.outside(self.config.domains)))
-        found = _level(made.text(), asked, judge.policy)
+        found = highest((asked.classification, level_of(made.text(), judge.policy)), judge.policy)
         more = floors(order, found, judge.policy, self.config)
         known = {one.rule for one in asked.floors}
         new = next((one for one in more if one.rule == LEVEL_RULE and one.rule not in known), None)
@@ -93,8 +90,3 @@ class MailWork:
         one = replace(asked, query=question(order), floors=(), task="", order="")
         answer = await self.answering.whole(one, domain, judge, AnswerOptions(TOKENS))
         return "" if answer.withheld or answer.failed or not answer.stopped else answer.text
-
-
-def _level(text: str, asked: Request, policy: Policy) -> str | None:
-    levels = [one for one in (asked.classification, classification_from_markers(text, policy)) if one is not None]
-    return max(levels, key=policy.levels.rank, default=None)

@@ -6,6 +6,7 @@ theirs; it only takes no second place of the guard, where it would wait for itse
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,5 +72,6 @@ class Inner:
             else:
                 content.extend(message.get("body", b""))
 
-        await self.outer.app(scope, receive, send)
+        with suppress(Exception):  # answered as an unforeseen error already; its words are for nobody outside
+            await self.outer.app(scope, receive, send)
         return status, bytes(content)

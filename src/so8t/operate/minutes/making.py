@@ -18,7 +18,7 @@ from uuid import uuid4
 from so8t.core.errors import RecordInvalid
 from so8t.core.text import clean
 from so8t.core.types import Domain, Excerpt, Request, canonical_json
-from so8t.decide.clearance import classification_from_markers
+from so8t.decide.clearance import highest, level_of
 from so8t.decide.policy import Policy
 from so8t.judge.triple import TripleJudge
 from so8t.operate.answer_check import AnswerCheck
@@ -61,14 +61,13 @@ class Order:
 def request(identity: Identity, order: Order, transcript: str, classification: str | None, policy: Policy) -> Request:
     """Raises RecordInvalid for a transcript without words or too long, LevelUnknown."""
     text = parse(transcript).text
-    marked = classification_from_markers(text, policy)
-    levels = [level for level in (classification, marked) if level is not None]
-    level = max(levels, key=policy.levels.rank, default=policy.levels.names[0])
+    stated = highest((classification, level_of(text, policy)), policy)
+    level = stated or policy.levels.names[0]
     name = hashlib.sha256(text.encode()).hexdigest()[:16]
     excerpt = Excerpt(f"transcript-{name}", order.title or "会議の記録", level, text)
-    query = f"会議の記録から議事録を作る。題名: {order.title or 'なし'}"
+    query = f"会議の記録から議事録を作る。題名: {order.title or 'なし'}、日付: {order.date or 'なし'}"
     return Request(
-        f"req-{uuid4().hex}", query, identity.clearance, level if levels else None, None, identity.name, (),
+        f"req-{uuid4().hex}", query, identity.clearance, stated, None, identity.name, (),
         (excerpt,), task=TASK, order=canonical_json(order.to_json()),
     )  # fmt: skip
 

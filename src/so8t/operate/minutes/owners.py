@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from so8t.core.text import nfkc, sentences
 from so8t.operate.minutes.transcript import Utterance
@@ -29,6 +30,7 @@ _ACTS = (
     r"(?=は|が|、|,|。|\?|!|ね|\s|$|で(?:お願い|。|$)|の(?:番|ほう|方)"
     r"|に(?:お願い|頼|任|やって|回って|も)|[、\s]*お願い)"
 )
+_FOLLOWS = re.compile(rf"(?:{_TITLES})?{_ACTS}")
 _NAMED = re.compile(rf"([一-龥々ァ-ヴー]{{1,8}}|[A-Z]{{1,3}})(?:{_TITLES}){_ACTS}")
 
 
@@ -57,14 +59,23 @@ def _called(text: str, speakers: Sequence[str], own: str) -> str | None:
     """Whoever is to act by the words, by a speaker's label or with さん and the like; the last one."""
     best, place = None, -1
     for name in speakers:
-        short = re.sub(rf"(?:{_TITLES})$", "", name) or name
-        for part in {short, *re.split(r"[\s・]+", short)}:
-            if name == own or len(part) < 2:
-                continue
-            for met in re.finditer(rf"{re.escape(part)}(?:{_TITLES})?{_ACTS}", text):
-                if met.start() > place:
-                    best, place = name, met.start()
+        if name == own:
+            continue
+        for part in parts_of(name):
+            at = text.rfind(part)
+            while at > place:
+                if _FOLLOWS.match(text, at + len(part)):
+                    best, place = name, at
+                    break
+                at = text.rfind(part, 0, at)
     for met in _NAMED.finditer(text):
         if met.start() > place and met[1] not in own:
             best, place = next((name for name in speakers if met[1] in name), met.group()), met.start()
     return best
+
+
+@lru_cache(maxsize=1024)
+def parts_of(name: str) -> tuple[str, ...]:
+    """How a speaker may be called: 課長 ハヤミ as ハヤミ, 鈴木部長 as 鈴木. Single letters and kanji are no names."""
+    short = re.sub(rf"(?:{_TITLES})$", "", name) or name
+    return tuple(sorted({part for part in (short, *re.split(r"[\s・]+", short)) if len(part) > 1}))

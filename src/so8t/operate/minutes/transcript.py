@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ MAX_CHARACTERS = 400_000  # six hours of speech, about
 MAX_UTTERANCES = 20_000
 LONGEST = 200  # characters of a piece; a longer speech is read sentence by sentence
 LONGEST_NAME = 30
+MOST_SPEAKERS = 100
 _TIME = r"(?:\d{1,2}:)?\d{1,2}:\d{2}(?:[.,]\d{1,3})?"
 _CUE = re.compile(rf"({_TIME})\s*-->\s*{_TIME}")
 _VOICE = re.compile(r"<v(?:\.[^\s>]+)*\s+([^>]{1,60})>")
@@ -59,7 +61,10 @@ class Transcript:
 
     @property
     def speakers(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(one.speaker for one in self.utterances if one.speaker))
+        """The MOST_SPEAKERS who speak most often, in the order in which they begin; more are no people but labels."""
+        times = Counter(one.speaker for one in self.utterances if one.speaker)
+        often = {name for name, _ in times.most_common(MOST_SPEAKERS)}
+        return tuple(name for name in times if name in often)
 
     @property
     def text(self) -> str:
@@ -131,7 +136,8 @@ def _pieces(one: Utterance) -> Iterator[Utterance]:
         yield one
         return
     held = ""
-    for sentence in sentences(one.text):
+    whole = (sentence[at : at + LONGEST] for sentence in sentences(one.text) for at in range(0, len(sentence), LONGEST))
+    for sentence in whole:  # none longer than LONGEST: whatever reads them may look at each as often as it needs
         if held and len(held) + len(sentence) > LONGEST:
             yield replace(one, text=held)
             held = ""

@@ -203,12 +203,13 @@ class ReviewQueue:
 
     async def precedent(self, case: ReviewCase) -> Case | None:
         """What a human decision settles: None where nobody decided, the text has been erased, or it was said in a
-        conversation or about an image, where the same words may ask for something else."""
-        if case.closed not in (Status.ALLOWED, Status.DENIED) or not case.votes:
+        conversation, about an image or documents, or for a task or a tool, where much the same words may ask for
+        something else."""
+        if case.closed not in (Status.ALLOWED, Status.DENIED) or not case.votes or case.task or case.tool:
             return None
         texts = await self.texts(case.seq)
         query, vote = texts.get("query"), case.votes[-1]
-        if query is None or texts.get("history") or TEXTS in texts:
+        if query is None or texts.get("history") or texts.get("documents") or TEXTS in texts:
             return None
         asked = Asked(case.asker, case.clearance, case.classification)
         return Case(self.precedent_id(case), query, vote.decision, vote.reviewer, asked)

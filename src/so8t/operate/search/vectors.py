@@ -116,13 +116,15 @@ def nearest(
         table = f"vectors_{level}"
         statement = (
             f"SELECT {table}.part, start, end, vec_distance_cosine(vec_int8(vector), vec_int8(?)) AS distance "
-            f"FROM {table}{chosen.format(table=table, part='part')} ORDER BY distance LIMIT ?"
+            f"FROM {table}{chosen.format(table=table, part='part')} ORDER BY distance IS NULL, distance LIMIT ?"
         )
         try:
             rows = list(store.db.execute(statement, (asked, *values, 4 * most)))
         except apsw.SQLError:  # of another length: another model's, about to be made anew
             continue
         for part, start, end, distance in rows:
+            if distance is None:  # of a vector of zeros, which points nowhere
+                continue
             if part not in found or distance < found[part].distance:
                 found[part] = Near(part, level, start, end, distance)
     return sorted(found.values(), key=lambda one: (one.distance, one.part))[:most]

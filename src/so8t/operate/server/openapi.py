@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from so8t.core.types import DECISIONS, Domain
 from so8t.operate.gateway import MAX_QUERY
+from so8t.operate.mail.order import Register
 from so8t.operate.server.office import MAX_STOP, MAX_STOPS
 from so8t.operate.server.openai import MAX_TEXTS, ROLES
 from so8t.operate.server.reviews import BASE
@@ -40,7 +41,7 @@ def document() -> Schema:
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
             "schemas": {"Verdict": verdict(), "Error": {"type": "object"}},
         },
-        "paths": {**_openai(), **_ollama(), **_own(), **_agents(), **_health()},
+        "paths": {**_openai(), **_ollama(), **_own(), **_work(), **_agents(), **_health()},
     }
 
 
@@ -159,6 +160,36 @@ def _own() -> Schema:
             "post": _operation(plain, _object({"target": STRING}, required=True)), "parameters": seq,
         },
     }  # fmt: skip
+
+
+def _work() -> Schema:
+    """Office work and document search, images and recordings."""
+    plain = {"application/json": {"type": "object"}}
+    query = _object({"query": STRING, "folders": {"type": "array", "items": STRING}}, ("query",))
+    minutes = _object(
+        {"transcript": STRING, "title": STRING, "date": STRING, "classification": STRING, "words": {"type": "boolean"}},
+        ("transcript",),
+    )
+    mail = _object(
+        {
+            "purpose": STRING, "to": {"type": "array", "items": STRING, "minItems": 1},
+            "points": {"type": "array", "items": STRING}, "register": {"enum": [one.value for one in Register]},
+            "sender": STRING, "reply": STRING, "classification": STRING, "words": {"type": "boolean"},
+        },
+        ("purpose", "to"),
+    )  # fmt: skip
+    image = _object({"image": STRING, "by": {"enum": ["ocr", "eyes"]}, "name": STRING, "question": STRING}, ("image",))
+    audio = _object({"audio": STRING, "name": STRING, "question": STRING}, ("audio",))
+    return {
+        f"{BASE}/search": {"post": _operation(plain, query)},
+        f"{BASE}/search/state": {"get": _operation(plain)},
+        f"{BASE}/answer": {"post": _operation(plain, query)},
+        f"{BASE}/minutes": {"post": _operation(plain, minutes)},
+        f"{BASE}/mail": {"post": _operation(plain, mail)},
+        f"{BASE}/see": {"post": _operation(plain, image)},
+        f"{BASE}/hear": {"post": _operation(plain, audio)},
+        f"{BASE}/ledger/verify": {"get": _operation(plain)},
+    }
 
 
 def _agents() -> Schema:

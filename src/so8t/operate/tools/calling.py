@@ -38,6 +38,7 @@ from so8t.operate.tools.description import Description
 from so8t.operate.tools.results import sifted
 from so8t.operate.words import refusal
 
+TASK = "tool"  # of the request that a call is judged as: what was decided about one settles no other
 CHANGES = "この道具は何かを変えるので、人が決めます。"
 FOR_THE_MODEL = 1200  # characters of a result that a model answers from; its window holds more than one
 
@@ -95,7 +96,7 @@ class ToolDesk:
         given = described.check_arguments(arguments)
         request = Request(
             f"req-{uuid4().hex}", rendered(id, given), identity.clearance, server.classification, None, identity.name,
-            agent=agent.id,
+            agent=agent.id, task=TASK,
         )  # fmt: skip
         told = {"tool": {"name": id, "digest": described.digest, "by": by}}
         if case is not None:
