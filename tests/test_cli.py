@@ -29,6 +29,7 @@ from so8t.core.errors import (
     TrainingDiverged,
 )
 from so8t.core.run import STAGES
+from so8t.verbs import verb as verbs_of
 
 Record = dict[str, Any]
 Call = Callable[..., tuple[int, str, str]]
@@ -400,7 +401,7 @@ def test_exit_codes_and_languages(call: Call, monkeypatch: pytest.MonkeyPatch, e
     def fail(options: argparse.Namespace) -> int:
         raise error(where="here:3", detail="detail")
 
-    monkeypatch.setattr(cli, "_lazy", lambda place: fail)
+    monkeypatch.setattr(verbs_of, "lazy", lambda place: fail)
     code, out, err = call("status", "--lang", "ja")
     assert (code, out) == (error.exit_code, "") and error.ja in err and error.next_ja in err and "here:3" in err
     assert error.en in call("status", "--lang", "en")[2]
@@ -417,7 +418,7 @@ def test_ctrl_c_is_130(call: Call, monkeypatch: pytest.MonkeyPatch, lang: str, w
     def stop(options: argparse.Namespace) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_lazy", lambda place: stop)
+    monkeypatch.setattr(verbs_of, "lazy", lambda place: stop)
     code, _, err = call("status", "--lang", lang)
     assert code == 130 and word in err
 
@@ -438,7 +439,7 @@ def test_language_of_the_environment(monkeypatch: pytest.MonkeyPatch, environmen
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert cli.default_language() == lang
+    assert verbs_of.default_language() == lang
 
 
 def test_run_asks_before_it_starts(so8t_process: Any, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ LEDGER = {
 }
 TORCH = {"torch", "transformers", "peft", "safetensors", "bitsandbytes"}
 HOUSES = ("build", "prove", "operate")
-TOP = ("cli", "__main__", "pipeline", "commands", "doctor")
+TOP = ("cli", "__main__", "pipeline", "commands", "doctor", "verbs")
 # Which parts of the package a part may import, besides itself. Anything not listed may be imported by nobody below.
 MAY: dict[str, set[str]] = {
     "core": set(),

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -33,6 +33,7 @@ from so8t.operate.minutes.writing import Writer
 TASK = "minutes"
 SECONDS = 600.0  # for all that the model is asked; what is not written by then stays in the words that were said
 LONGEST_TITLE = 100
+AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,14 @@ class MinutesWork:
 
     answering: Answering
     seconds: float = SECONDS
+    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     async def __call__(self, asked: Request, domain: Domain | None, judge: TripleJudge) -> Answer:
+        """Few at a time: they are long, and the threads and the model are everybody's."""
+        async with self.places:
+            return await self._made(asked, domain, judge)
+
+    async def _made(self, asked: Request, domain: Domain | None, judge: TripleJudge) -> Answer:
         order = Order.from_json(json.loads(asked.order))
         transcript = parse(asked.documents[0].text)
         found = await asyncio.to_thread(items, transcript, packaged_spotter())
