@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import random
 import sys
 import tempfile
@@ -137,6 +138,7 @@ async def pictures(server: Server, out: Path, case: int, found: dict[str, dict[s
                 await tab.until("!document.querySelector('#ask button.main').disabled")
         await taken(user, out, "chat", 1000)
         await taken(phone, out, "phone-chat", 1000)
+        await minutes(server, user, out)
         reviewer, hand = [await shown(server, browser, "高橋", *size) for size in ((1280, 860), (390, 844))]
         for tab, name in ((reviewer, "review"), (hand, "phone-review")):
             await tab.go(f"{server.address}/console/review/{case}")
@@ -157,6 +159,19 @@ async def pictures(server: Server, out: Path, case: int, found: dict[str, dict[s
         complaints = [p for tab in (door, user, phone, reviewer, hand, auditor, admin) for p in tab.problems]
         if complaints:
             raise SystemExit("\n".join(complaints))
+
+
+async def minutes(server: Server, tab: Tab, out: Path) -> None:
+    """Of a meeting of the test set that is there to be looked at (benchmarks/minutes/dev.jsonl)."""
+    first = (Path(__file__).parent / "minutes" / "dev.jsonl").read_text(encoding="utf-8").splitlines()[0]
+    meeting = json.loads(first)
+    await tab.go(f"{server.address}/console/minutes")
+    await tab.fill("#title", "配車と安全の朝会")
+    await tab.fill("#date", meeting["date"])
+    await tab.fill("#transcript", "\n".join(f"{speaker}: {text}" for speaker, text in meeting["lines"]))
+    await tab.press("input[name=plain]")
+    await tab.submit("form.panel button.main")
+    await taken(tab, out, "minutes", 1500)
 
 
 async def taken(tab: Tab, out: Path, name: str, highest: int) -> None:

@@ -54,6 +54,16 @@ def test_a_conversation_keeps_its_agent(browse: Callable[..., Any], server: Serv
     assert "agent" not in server.running.reader.entries(kinds=("decision",))[-1].data
 
 
+def test_another_agent_in_the_form_changes_nothing_of_a_conversation(
+    browse: Callable[..., Any], server: Server, desk: Any
+) -> None:
+    user = browse("sato")
+    seq = user.seq_asked("旅費の規程を教えてください。", agent="finance")
+    for other in ("", "medical"):
+        user.seq_asked("もう少し詳しく。", after=str(seq), agent=other)
+        assert server.running.reader.entries(kinds=("decision",))[-1].data["agent"]["name"] == "finance"
+
+
 def test_an_agent_that_is_not_for_one_is_refused(browse: Callable[..., Any], server: Server, desk: Any) -> None:
     user = browse("sato")
     fields = {"query": "旅費の規程", "after": "", "classification": "", "agent": "admins"}

@@ -10,7 +10,7 @@ from console_server import Server
 from office_server import ANSWER
 
 from so8t.core.errors import BackendDown
-from so8t.core.types import Turn
+from so8t.core.types import Request, Turn
 from so8t.operate.gateway import MAX_HISTORY, MAX_QUERY
 
 PLAIN, HANDED = "会議の議事録を三行にまとめてください。", "人に聞くべき契約の件です。"
@@ -122,3 +122,15 @@ def test_the_reviewers_own_words_are_the_answer(browse: Callable[..., Any]) -> N
     reviewer.post(f"/console/review/{seq}", {"decision": "ALLOW", "comment": "内部の覚え", "answer": own})
     page = user.get(f"/console/requests/{seq}").text
     assert own in page and ANSWER not in page and "内部の覚え" not in page and "shonin" not in page
+
+
+def test_what_goes_on_from_a_secret_is_as_secret(browse: Callable[..., Any], server: Server) -> None:
+    admin = browse("kanri")
+    running = server.running
+    request = Request("r-1", "【部外秘】の案を三行にまとめて。", "極秘", None, None, "sato")
+    reply = server.do(running.gateway.ask(request))
+    assert reply.verdict.decision == "ALLOW"
+    told = events(browse("sato"), "もっと短く。", after=str(reply.ledger_seq))
+    entry = running.reader.entries(kinds=("decision",))[-1]
+    assert told[0]["decision"] == "ESCALATE" and entry.data["classification"] == "部外秘"
+    assert admin.get(f"/console/chat?after={reply.ledger_seq}").status_code == 403

@@ -259,3 +259,37 @@ def test_the_file_name_is_found(make: Callable[..., OfficeFiles]) -> None:
     office.write("公開/就業規則.txt", "第一条 目的")
     office.update()
     assert office.places("就業規則") == ["就業規則.txt"]
+
+
+def pages_of(count: int) -> bytes:
+    """A PDF of so many pages, each with its number (ISO 32000, written by hand)."""
+    objects = ["<< /Type /Catalog /Pages 2 0 R >>", "", "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"]
+    kids = []
+    for n in range(1, count + 1):
+        text = f"BT /F1 12 Tf 72 700 Td (Page number {n:04d} of the manual.) Tj ET"
+        kids.append(f"{len(objects) + 1} 0 R")
+        objects.append(
+            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents {len(objects) + 2} 0 R"
+            " /Resources << /Font << /F1 3 0 R >> >> >>"
+        )
+        objects.append(f"<< /Length {len(text)} >>\nstream\n{text}\nendstream")
+    objects[1] = f"<< /Type /Pages /Kids [{' '.join(kids)}] /Count {count} >>"
+    made, places = bytearray(b"%PDF-1.4\n"), []
+    for number, body in enumerate(objects, 1):
+        places.append(len(made))
+        made += f"{number} 0 obj\n{body}\nendobj\n".encode()
+    start = len(made)
+    made += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n".encode()
+    made += b"".join(f"{place:010d} 00000 n \n".encode() for place in places)
+    made += f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n".encode()
+    return bytes(made)
+
+
+@pytest.mark.slow
+def test_two_thousand_pages_and_too_many(office: OfficeFiles) -> None:
+    (office.root / "公開" / "手引き.pdf").write_bytes(pages_of(2000))
+    (office.root / "公開" / "もっと.pdf").write_bytes(pages_of(5001))
+    report = office.update()
+    found = office.ask("1987", "公開")
+    assert [hit.place for hit in found.hits] == ["手引き.pdf"] and "Page number 1987" in found.hits[0].passage
+    assert [Path(path).name for path in report.unread] == ["もっと.pdf"] and "5000" in str(report.unread)
