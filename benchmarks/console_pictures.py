@@ -56,15 +56,19 @@ class Moved:
         return self.value
 
 
+MINUTES = "会議の記録から議事録を作る"
+
+
 @dataclass
 class StandIn(FakeBackend):
-    """Says of each example what its label and its answer are; of all else, that a person should look."""
+    """Says of each example what its label and its answer are; minutes are allowed; at all else a person looks."""
 
     examples: dict[str, dict[str, str]] = field(default_factory=dict)
 
     async def label_scores(self, prompt: str, labels: Sequence[str]) -> list[float]:
         found = self._found(prompt)
-        decision = Decision(found["decision"]) if found else Decision.ESCALATE
+        usual = Decision.ALLOW if MINUTES in prompt else Decision.ESCALATE
+        decision = Decision(found["decision"]) if found else usual
         near = {d: -1.6 - 0.9 * abs(d.severity - decision.severity) for d in DECISIONS}
         return [0.0 if d is decision else near[d] for d in DECISIONS]
 
@@ -171,7 +175,7 @@ async def minutes(server: Server, tab: Tab, out: Path) -> None:
     await tab.fill("#transcript", "\n".join(f"{speaker}: {text}" for speaker, text in meeting["lines"]))
     await tab.press("input[name=plain]")
     await tab.submit("form.panel button.main")
-    await taken(tab, out, "minutes", 1500)
+    await taken(tab, out, "minutes", 900)
 
 
 async def taken(tab: Tab, out: Path, name: str, highest: int) -> None:
