@@ -9,11 +9,15 @@ from pathlib import Path
 import docx
 import pytest
 from office_server import Server, running
+from scanned import encoded, ruined, sheet
 
 from so8t.ask.backend import FakeBackend
 from so8t.cli import main
-from so8t.commands.office import LONGEST, transcript_of
-from so8t.core.errors import SourceMissing, SourceUnreadable
+from so8t.commands import office
+from so8t.commands.office import LONGEST, source_of
+from so8t.core.errors import SourceMissing, SourceUnreadable, UsageError
+from so8t.operate.senses.hearing import Hearing
+from so8t.operate.senses.vtt import Cue
 
 MEETING = """司会: では棚卸しは三月二十日に行うことに決定します。
 佐藤: はい、来週の金曜までに私が手順書を改訂して回します。
@@ -75,21 +79,54 @@ def test_a_mail_draft(server: Server, tmp_path: Path, capsys: pytest.CaptureFixt
 def test_transcripts_keep_their_lines_whatever_the_file(tmp_path: Path) -> None:
     vtt = tmp_path / "a.vtt"
     vtt.write_text("WEBVTT\n\n00:00.000 --> 00:01.000\n<v 佐藤>はい。", encoding="utf-16")
-    assert transcript_of(vtt).splitlines()[3] == "<v 佐藤>はい。"
+    assert source_of(vtt, None, "ja").text.splitlines()[3] == "<v 佐藤>はい。"
     document = docx.Document()
     document.add_paragraph("司会: 始めます。")
     document.add_paragraph("佐藤: はい。")
     document.save(str(tmp_path / "a.docx"))
-    assert transcript_of(tmp_path / "a.docx").splitlines() == ["司会: 始めます。", "佐藤: はい。"]
+    made = source_of(tmp_path / "a.docx", None, "ja")
+    assert made.text.splitlines() == ["司会: 始めます。", "佐藤: はい。"] and made.confidence is None
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(SourceMissing):
-        transcript_of(tmp_path / "none.txt")
+        source_of(tmp_path / "none.txt", None, "ja")
     (tmp_path / "broken.docx").write_bytes(b"PK\x03\x04broken")
     with pytest.raises(SourceUnreadable):
-        transcript_of(tmp_path / "broken.docx")
+        source_of(tmp_path / "broken.docx", None, "ja")
     with (tmp_path / "long.txt").open("wb") as file:
         file.truncate(LONGEST + 1)
     with pytest.raises(SourceUnreadable):
-        transcript_of(tmp_path / "long.txt")
+        source_of(tmp_path / "long.txt", None, "ja")
+    (tmp_path / "meeting.m4a").write_bytes(b"x")
+    with pytest.raises(UsageError, match="--ears"):
+        source_of(tmp_path / "meeting.m4a", None, "ja")
+
+
+@pytest.mark.slow
+def test_minutes_of_a_photographed_page(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ("司会: では棚卸しは三月二十日に行うことに決定します。", "佐藤: はい、来週の金曜までに私が改訂します。")
+    (tmp_path / "clear.png").write_bytes(encoded(sheet(*lines, width=1500)))
+    (tmp_path / "ruined.png").write_bytes(encoded(ruined(sheet(*lines, width=1500), blur=2.0, contrast=0.6)))
+    command = ["minutes", "--server", server.address, "--json"]
+    assert main([*command, str(tmp_path / "clear.png")]) == 0
+    made = json.loads(capsys.readouterr().out)["made"]
+    assert made["decisions"] and "決定" in made["decisions"][0]["text"]
+    assert main([*command, str(tmp_path / "ruined.png")]) == 1
+    assert json.loads(capsys.readouterr().out)["so8t"]["decision"] == "ESCALATE"
+
+
+@pytest.mark.slow
+def test_minutes_straight_from_a_recording(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recogniser's real layer is tested in tests/operate/senses; here what comes of it."""
+    cues = (Cue(0.0, 2.0, "では棚卸しは三月二十日に行うことに決定します。", 0.9),)
+    heard = Hearing(cues, 2.0, "会議室")
+    monkeypatch.setattr(office, "Ears", lambda folder, threads: folder)
+    monkeypatch.setattr(office, "hearing_of", lambda *_: heard)
+    (tmp_path / "meeting.m4a").write_bytes(b"x")
+    assert main(["minutes", str(tmp_path / "meeting.m4a"), "--ears", str(tmp_path), "--server", server.address,
+                 "--json"]) == 0  # fmt: skip
+    made = json.loads(capsys.readouterr().out)["made"]
+    assert made["speakers"] == ["会議室"] and made["decisions"][0]["seconds"] == 0.0

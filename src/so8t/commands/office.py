@@ -5,21 +5,31 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from so8t.commands.mcp import read_key
+from so8t.commands.senses import READING, hearing_of
 from so8t.core.errors import SourceMissing, SourceUnreadable, UsageError
 from so8t.core.files import write_bytes
+from so8t.decide.policy_sections import RECOGNISER
 from so8t.documents.document import Document
 from so8t.documents.encoding import whole_text
 from so8t.documents.kinds import Kind, kind_of
+from so8t.documents.ocr import Ocr
+from so8t.documents.ocr_process import ocr_missing
 from so8t.documents.read import read
+from so8t.documents.scans import HerePages
 from so8t.operate.mcp.office_client import OfficeClient
 from so8t.operate.minutes.word import word
+from so8t.operate.senses.ears import Ears
 
 LONGEST = 16 << 20  # bytes of a transcript's file
 CAPTIONS = (".vtt", ".srt")
+RECORDINGS = (".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".opus", ".webm", ".mp4")
+HOURS = 8.0  # of the longest recording
 REFUSED = 1  # exit code where nothing was made: handed over, denied, or failed
 
 
@@ -27,9 +37,12 @@ def minutes(options: argparse.Namespace) -> int:
     """Prints the minutes, or writes them to --out as .md, .json or .docx. 1 where none were made."""
     if options.out is not None and options.out.suffix not in (".md", ".json", ".docx"):
         raise UsageError(where="--out", detail=".md / .json / .docx")
-    transcript = transcript_of(options.file)
+    source = source_of(options.file, options.ears, options.lang)
+    transcript = source.text
     order = {"transcript": transcript, "title": options.title or options.file.stem[:100], "date": options.date}
     order |= {"words": not options.no_words} | _level(options)
+    if source.confidence is not None:
+        order["read"] = {"confidence": source.confidence, "engine": source.engine}
     told = asyncio.run(_asked(options, "minutes", order))
     if options.out is not None and told["made"] is not None:
         write_bytes(options.out, _content(told, transcript, options.out.suffix))
@@ -43,12 +56,46 @@ def mail(options: argparse.Namespace) -> int:
         "sender": options.sender, "words": not options.no_words, **_level(options),
     }  # fmt: skip
     if options.reply is not None:
-        order["reply"] = transcript_of(options.reply)
+        order["reply"] = source_of(options.reply, None, options.lang).text
     return _shown(options, asyncio.run(_asked(options, "mail_draft", order)))
 
 
-def transcript_of(path: Path) -> str:
-    """The text of a file: captions and plain text line by line as they stand, anything else through its reader.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A transcript's text. confidence, engine: of what read or heard it, None and "" for text proper."""
+
+    text: str
+    confidence: float | None = None
+    engine: str = ""
+
+
+def source_of(path: Path, ears: Path | None, lang: str) -> Source:
+    """Captions and plain text line by line as they stand; a recording through the recogniser in the folder `ears`;
+    anything else through its reader, images and scans by OCR where it is installed.
+
+    Raises SourceMissing, SourceUnreadable, UsageError for a recording without `ears`, PackageMissing.
+    """
+    if path.suffix.lower() in RECORDINGS:
+        if ears is None:
+            raise UsageError(where=path, detail="--ears FOLDER")
+        partial = path.with_name(f"{path.name}.vtt.partial")
+        found = hearing_of(path, Ears(ears, os.cpu_count() or 1), partial, lang, HOURS)
+        partial.unlink(missing_ok=True)
+        return Source(found.vtt(READING.minimum_speech), found.confidence, RECOGNISER)
+    text = transcript_of(path)
+    if text is not None:
+        return Source(text)
+    items = list(read(path, ocr=None if ocr_missing() else HerePages(Ocr(os.cpu_count() or 1))))
+    found_texts = [item for item in items if isinstance(item, Document)]
+    if not found_texts:
+        reason = next((item.reason for item in items if not isinstance(item, Document)), "")
+        raise SourceUnreadable(where=path, detail=reason)
+    sure = [one.confidence for one in found_texts if one.confidence is not None]
+    return Source("\n".join(one.text for one in found_texts), min(sure, default=None), "rapidocr" if sure else "")
+
+
+def transcript_of(path: Path) -> str | None:
+    """The text of a file that is text, as it stands; None for one of another kind.
 
     Raises SourceMissing, SourceUnreadable.
     """
@@ -60,12 +107,7 @@ def transcript_of(path: Path) -> str:
             return whole_text(path.read_bytes())
     except OSError as error:
         raise SourceMissing(where=path, detail=type(error).__name__) from error
-    items = list(read(path))
-    texts = [item.text for item in items if isinstance(item, Document)]
-    if not texts:
-        reason = next((item.reason for item in items if not isinstance(item, Document)), "")
-        raise SourceUnreadable(where=path, detail=reason)
-    return "\n".join(texts)
+    return None
 
 
 async def _asked(options: argparse.Namespace, tool: str, order: dict[str, Any]) -> dict[str, Any]:

@@ -67,19 +67,23 @@ def _told(one: dict[str, Any], lang: str) -> str:
 
 def hear(options: argparse.Namespace) -> int:
     """WebVTT of a recording, to --out or to the screen. With --out, an interrupted one goes on where it was."""
-    threads = options.threads or os.cpu_count() or 1
     if options.model is None:
         raise UsageError(detail="so8t hear FILE --model FOLDER")
-    content, ears = _content(options.recording, MAXIMUM_BYTES), Ears(options.model, threads)
     partial = (options.out or Path(f"{options.recording.name}.vtt")).with_suffix(".vtt.partial")
-    journal = Journal.of(partial, content, ears)
-    progress = Progress(lang=options.lang)
-    found = resumed(ears, content, journal, options.hours * 3600, _Followed(progress))
+    ears = Ears(options.model, options.threads or os.cpu_count() or 1)
+    found = hearing_of(options.recording, ears, partial, options.lang, options.hours)
     if options.out is not None:
         write_text(options.out, found.vtt(READING.minimum_speech))
     partial.unlink(missing_ok=True)
     print(_heard(found, options))
     return 0
+
+
+def hearing_of(recording: Path, ears: Ears, partial: Path, lang: str, hours: float) -> Hearing:
+    """What was said, with progress; goes on from `partial` where that holds the beginning of the same recording."""
+    content = _content(recording, MAXIMUM_BYTES)
+    journal = Journal.of(partial, content, ears)
+    return resumed(ears, content, journal, hours * 3600, _Followed(Progress(lang=lang)))
 
 
 class _Followed:

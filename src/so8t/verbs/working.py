@@ -61,7 +61,8 @@ def _office_verbs(verbs: Any) -> None:
         "so8t.commands.office:minutes",
         "minutes 定例.vtt --key-file key.txt --out 定例.docx",
     )
-    minutes.add_argument("file", type=Path, help="「話者: 発言」の文章、WEBVTT、SRT、Word / a transcript")
+    minutes.add_argument("file", type=Path, help="書き起こし(文章、字幕、Word、画像)か録音 / transcript or recording")
+    minutes.add_argument("--ears", type=Path, metavar="FOLDER", help="録音のとき、Whisper の置き場 / for a recording")
     minutes.add_argument("--title", default="", help="題名(既定はファイル名) / its title")
     minutes.add_argument("--date", default="", help="日付 / its date")
     minutes.add_argument("--out", type=Path, metavar="F", help="書き先 .md .docx .json / where to")

@@ -126,3 +126,25 @@ def test_what_no_answer_may_hold_is_in_no_minutes(server: Server) -> None:
     meeting = MEETING + f"\n佐藤: はい、{canary} の件は来週の金曜までに私が送ります。"
     told = post(server, "minutes", transcript=meeting, words=False).json()
     assert canary not in told["text"] and told["made"]["withheld"] == 1 and "差し止めた項目が 1 件" in told["text"]
+
+
+@pytest.mark.parametrize(
+    ("read", "decision"),
+    [
+        ({"confidence": 0.99, "engine": "rapidocr"}, "ALLOW"),
+        ({"confidence": 0.9, "engine": "rapidocr"}, "ESCALATE"),
+        ({"confidence": 0.7, "engine": "whisper"}, "ALLOW"),
+        ({"confidence": 0.3, "engine": "whisper"}, "ESCALATE"),
+        ({"confidence": 0.9}, "ESCALATE"),
+    ],
+)
+def test_what_was_hardly_heard_or_read_goes_to_a_person(server: Server, read: dict[str, Any], decision: str) -> None:
+    told = post(server, "minutes", transcript=MEETING, words=False, read=read).json()
+    assert told["so8t"]["decision"] == decision
+    if decision == "ESCALATE":
+        assert "uncertain-reading" in server.reader.entries(kinds=("decision",))[-1].data["rules"]
+
+
+@pytest.mark.parametrize("read", [3, {}, {"confidence": 2}, {"confidence": True}, {"confidence": 0.5, "engine": 3}])
+def test_a_confidence_that_is_none(server: Server, read: Any) -> None:
+    assert post(server, "minutes", transcript=MEETING, read=read).status_code == 400

@@ -17,9 +17,10 @@ from uuid import uuid4
 
 from so8t.core.errors import RecordInvalid
 from so8t.core.text import clean
-from so8t.core.types import Domain, Excerpt, Request, canonical_json
+from so8t.core.types import Decision, Domain, Excerpt, Floor, Request, canonical_json
 from so8t.decide.clearance import highest, level_of
-from so8t.decide.policy import Policy
+from so8t.decide.policy import READING_RULE, Policy
+from so8t.judge.rule import READING_REASON
 from so8t.judge.triple import TripleJudge
 from so8t.operate.answer_check import AnswerCheck
 from so8t.operate.answering import Answer, Answering
@@ -38,11 +39,14 @@ AT_ONCE = 2
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """title, date: as the asker writes them. words: whether the model is asked for its own."""
+    """title, date: as the asker writes them. words: whether the model is asked for its own. confidence, engine: of what
+    read or heard the record, where it was not text (it can only make the verdict stricter, so it is taken as told)."""
 
     title: str = ""
     date: str = ""
     words: bool = True
+    confidence: float | None = None
+    engine: str = ""
 
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> Order:
@@ -53,10 +57,24 @@ class Order:
                 raise RecordInvalid(where=name, detail=f"text of at most {LONGEST_TITLE} characters")
         if not isinstance(words, bool):
             raise RecordInvalid(where="words", detail="true or false")
-        return cls(clean(title), clean(date), words)
+        return cls(clean(title), clean(date), words, *_read(told.get("read")))
 
     def to_json(self) -> dict[str, Any]:
-        return {"title": self.title, "date": self.date, "words": self.words}
+        told: dict[str, Any] = {"title": self.title, "date": self.date, "words": self.words}
+        read = {"confidence": self.confidence, "engine": self.engine}
+        return told | ({"read": read} if self.confidence is not None else {})
+
+
+def _read(told: object) -> tuple[float | None, str]:
+    """Raises RecordInvalid for anything but nothing, or {"confidence": 0..1, "engine": text}."""
+    if told is None:
+        return None, ""
+    confidence, engine = (told.get("confidence"), told.get("engine", "")) if isinstance(told, dict) else (None, "")
+    if isinstance(confidence, bool) or not isinstance(confidence, int | float) or not 0 <= confidence <= 1:
+        raise RecordInvalid(where="read.confidence", detail="0 to 1")
+    if not isinstance(engine, str) or len(engine) > LONGEST_TITLE:
+        raise RecordInvalid(where="read.engine", detail="text")
+    return float(confidence), engine
 
 
 def request(identity: Identity, order: Order, transcript: str, classification: str | None, policy: Policy) -> Request:
@@ -69,8 +87,14 @@ def request(identity: Identity, order: Order, transcript: str, classification: s
     query = f"会議の記録から議事録を作る。題名: {order.title or 'なし'}、日付: {order.date or 'なし'}"
     return Request(
         f"req-{uuid4().hex}", query, identity.clearance, stated, None, identity.name, (),
-        (excerpt,), task=TASK, order=canonical_json(order.to_json()),
+        (excerpt,), floors=floors(order, policy), task=TASK, order=canonical_json(order.to_json()),
     )  # fmt: skip
+
+
+def floors(order: Order, policy: Policy) -> tuple[Floor, ...]:
+    """A record that was hardly heard or read is a person's to judge, as an image is."""
+    sure = order.confidence is None or not policy.reading.doubts(order.confidence, order.engine)
+    return () if sure else (Floor(READING_RULE, Decision.ESCALATE, READING_REASON),)
 
 
 @dataclass(frozen=True, slots=True)

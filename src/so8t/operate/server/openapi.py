@@ -167,7 +167,14 @@ def _work() -> Schema:
     plain = {"application/json": {"type": "object"}}
     query = _object({"query": STRING, "folders": {"type": "array", "items": STRING}}, ("query",))
     minutes = _object(
-        {"transcript": STRING, "title": STRING, "date": STRING, "classification": STRING, "words": {"type": "boolean"}},
+        {
+            "transcript": STRING,
+            "title": STRING,
+            "date": STRING,
+            "classification": STRING,
+            "words": {"type": "boolean"},
+            "read": _object({"confidence": {"type": "number"}, "engine": STRING}, ("confidence",)),
+        },
         ("transcript",),
     )
     mail = _object(
