@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from so8t.build.data.domains import HELD_OUT, train
-from so8t.build.data.sources import read_sources
-from so8t.core.files import read_json
+from so8t.core.files import read_json, read_jsonl
+from so8t.core.packaged import packaged
 from so8t.core.types import Domain
 from so8t.decide.domain import DomainModel
 
@@ -50,7 +50,8 @@ def test_without_held_out_texts_the_temperature_is_neutral() -> None:
 
 def test_the_model_of_the_micro_run_knows_the_corpus(micro_run: Path) -> None:
     model = DomainModel.from_bytes((micro_run / "bundle" / "domain_model.npz").read_bytes())
-    found = [(model.classify(d.text)[0], d.domain) for d in read_sources(("starter",))]
+    records = [r for path in sorted(packaged("corpus").glob("*.jsonl")) for _, r in read_jsonl(path)]
+    found = [(model.classify(r["text"])[0], Domain(r["domain"])) for r in records]
     assert sum(a is b for a, b in found) / len(found) > 0.95
     facts = read_json(micro_run / "collect" / "collection_stats.json")["domain_model"]
     assert facts["accuracy"] > 0.6 and facts["held_out"] > 100
