@@ -10,7 +10,6 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -329,11 +328,3 @@ def test_the_guard_is_in_subprocesses_too(environment: dict[str, str], guard_fol
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "stopped"
     assert "192.0.2.1" in (guard_folder / "attempts").read_text()
-
-
-def test_no_folder_of_tests_is_passed_over(pytestconfig: pytest.Config) -> None:
-    """pytest leaves out folders by their names, "build" among them where nobody says otherwise."""
-    left_out = pytestconfig.getini("norecursedirs")
-    folders = {path.parent for path in Path(__file__).parent.rglob("test_*.py")}
-    assert len(folders) > 30
-    assert not [str(one) for one in folders if any(fnmatch(part, p) for part in one.parts[-3:] for p in left_out)]
