@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
+import fnmatch
 import socket
 import subprocess
 import sys
@@ -154,6 +155,15 @@ def test_arrows(module: str) -> None:
 @pytest.mark.parametrize("module", MODULES)
 def test_nothing_forbidden(module: str) -> None:
     assert forbidden(module, MODULES[module].read_text(encoding="utf-8")) == []
+
+
+def test_no_folder_of_tests_is_passed_over(pytestconfig: pytest.Config) -> None:
+    """pytest leaves folders out by their names, and says nothing."""
+    tests = Path(__file__).parent
+    folders = {f for p in tests.rglob("test_*.py") for f in p.relative_to(tests).parts[:-1]}
+    assert {"build", "operate"} <= folders
+    passed_over = pytestconfig.getini("norecursedirs")
+    assert [f for f in folders if any(fnmatch.fnmatch(f, pattern) for pattern in passed_over)] == []
 
 
 def test_init_files_are_empty() -> None:

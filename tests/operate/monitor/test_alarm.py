@@ -151,8 +151,18 @@ def test_no_watcher_uses_more_than_its_share(cost: float) -> None:
 
 def test_one_that_costs_too_much_looks_all_the_same_and_says_so() -> None:
     made = turn(2.0)
-    (found,) = made.look(0)
-    assert made.due == LONGEST_PAUSE and found.kind == "blind" and found.facts["milliseconds"] == 2000
+    assert made.look(0) == [] and made.due == LONGEST_PAUSE  # once may be the garbage collection's
+    (found,) = made.look(made.due)
+    assert made.due == 2 * LONGEST_PAUSE and found.kind == "blind" and found.facts["milliseconds"] == 2000
+
+
+def test_dear_looks_with_cheap_ones_between_are_no_news() -> None:
+    made, now = turn(0.0), 0.0
+    used = iter(float(n % 4 == 1) * 2 for n in range(200))  # begin and end of each look: every other one costs 2 s
+    made.cpu_time = lambda: next(used)
+    for _ in range(100):
+        assert made.look(now) == []
+        now = made.due
 
 
 @pytest.mark.parametrize("error", [psutil.AccessDenied(), OSError("no /proc")])
