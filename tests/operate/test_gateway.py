@@ -23,7 +23,7 @@ from so8t.core.ledger_read import LedgerReader, tail
 from so8t.core.ledger_verify import verify
 from so8t.core.packaged import policy_text
 from so8t.core.sealing import TextKey
-from so8t.core.types import DECISIONS, Decision, Domain, Excerpt, Floor, Reply, Request, Turn
+from so8t.core.types import DECISIONS, Decision, Domain, Excerpt, Floor, Reply, Request, Turn, Verdict
 from so8t.decide.calibrate import Calibration
 from so8t.decide.domain import BUCKETS, DomainModel
 from so8t.decide.policy import Policy, parse_policy
@@ -34,6 +34,7 @@ from so8t.judge.triple import TripleJudge
 from so8t.operate.answer_check import AnswerCheck
 from so8t.operate.answering import Answer, Answering
 from so8t.operate.gateway import MAX_QUERY, Gateway
+from so8t.operate.review.draft import draft_of
 
 A, E, D = DECISIONS
 POLICY = parse_policy(*policy_text("demo"))
@@ -323,12 +324,56 @@ def test_work_takes_the_place_of_the_one_answer_and_is_not_asked_where_nothing_i
 
 def test_what_only_the_finished_text_shows_hands_it_over() -> None:
     async def work(request: Request, domain: Any, judge: Any) -> Answer:
-        return Answer("部外秘の下書き", floor=OUTSIDE)
+        return Answer("【部外秘】下書き", floor=OUTSIDE)
 
     reply, ledger = worked(work)
-    assert reply.verdict.decision is E and "下書き" not in reply.text
-    assert [body[0] for body in ledger.bodies] == ["decision"] and "下書き" not in str(ledger.bodies)
-    assert "review" in ledger.bodies[0][1]
+    assert reply.verdict.decision is E and "下書き" not in reply.text and reply.made is None
+    ((kind, body, texts),) = ledger.bodies
+    assert kind == "decision" and "下書き" not in str(body) and "下書き" not in texts["reply"]
+    assert texts["draft"] == "【部外秘】下書き" and body["review"]["classification"] == "部外秘"
+
+
+def drafted(draft: Any, decision: Decision = E) -> tuple[Reply, FakeLedger]:
+    ledger = FakeLedger(at_once=ENTRY)
+    made = gateway(ledger, decision)
+    made.drafts = {"mail": draft}
+    return asyncio.run(made.ask(dataclasses.replace(ASKED, task="mail"))), ledger
+
+
+def test_who_decides_is_shown_a_draft_and_who_asked_is_not() -> None:
+    async def draft(request: Request, verdict: Verdict, judge: Any) -> Answer:
+        assert verdict.decision is E
+        return Answer("【部外秘】下書き", made={"body": "下書き"})
+
+    reply, ledger = drafted(draft)
+    assert "引き継ぎ" in reply.text and reply.made is None
+    ((_, body, texts),) = ledger.bodies
+    assert draft_of(texts) == Answer("【部外秘】下書き", made={"body": "下書き"})
+    assert body["review"]["classification"] == "部外秘"  # of what the reviewer is shown, not of the order alone
+
+
+def test_no_draft_of_what_is_refused() -> None:
+    async def draft(request: Request, verdict: Verdict, judge: Any) -> Answer:
+        raise AssertionError
+
+    _, ledger = drafted(draft, D)
+    assert "draft" not in ledger.bodies[0][2] and ledger.bodies[0][1]["answer_failed"] == ""
+
+
+def test_a_draft_that_cannot_be_made_keeps_nobody_from_deciding() -> None:
+    async def draft(request: Request, verdict: Verdict, judge: Any) -> Answer:
+        raise ZeroDivisionError
+
+    reply, ledger = drafted(draft)
+    assert reply.verdict.decision is E and draft_of(ledger.bodies[0][2]) is None and "review" in ledger.bodies[0][1]
+
+
+def test_what_was_shown_is_what_is_released() -> None:
+    made, shown = gateway(ledger := FakeLedger(at_once=ENTRY)), Answer("見せた下書き", made={"n": 1})
+    _, answer = asyncio.run(made.answer_reviewed(dataclasses.replace(ASKED, task="mail"), 1, 2, shown))
+    _, body, texts = ledger.bodies[-1]
+    assert answer == shown and body["as_shown"] is True
+    assert texts["reply"] == "見せた下書き" and json.loads(texts["made"]) == {"n": 1}
 
 
 def test_work_that_breaks_is_recorded_as_a_failed_answer() -> None:

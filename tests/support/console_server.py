@@ -129,7 +129,7 @@ async def office(
     path, key = Path(settings.ledger.path), signing.load_or_create(Path(settings.ledger.key))
     with Ledger(path, key, text_key(settings.ledger), clock=clock) as ledger:
         answering = Answering(pool)
-        gateway = Gateway(judge, ledger, answering, works_of(answering, settings.mail), now=clock)
+        gateway = Gateway(judge, ledger, answering, *works_of(answering, settings.mail), now=clock)
         found = found or bundle(folder / "bundle")
         await gateway.note("bundle", bundle_body(found, unproven))
         watch = PolicyWatch(gateway, policy, Path(settings.policy) if settings.policy else None, bool(unproven))

@@ -100,7 +100,7 @@ def build(
     model = ModelJudge(pool, CHAT, "compact", 1.0)
     judge = TripleJudge(POLICY, model, PrecedentStore([]), ANY, Calibration(), sparing=True)
     answering = Answering(pool)
-    gateway = Gateway(judge, ledger, answering, works_of(answering, MAIL))
+    gateway = Gateway(judge, ledger, answering, *works_of(answering, MAIL))
 
     async def record(event: str, body: Any) -> None:
         await gateway.note("access", {"event": event, **body})

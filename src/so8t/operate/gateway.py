@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -19,12 +19,13 @@ from so8t.core.errors import AgentUnknown, BackendProtocol, LedgerError, RecordI
 from so8t.core.ledger import Ledger
 from so8t.core.ledger_format import Entry
 from so8t.core.types import Decision, Domain, Opinion, Reply, Request, Verdict, canonical_json
-from so8t.decide.clearance import touched
+from so8t.decide.clearance import highest, level_of, touched
 from so8t.decide.policy import Policy
 from so8t.judge.narrowing import Narrowing, with_floor
 from so8t.judge.triple import TripleJudge
 from so8t.operate.answering import Answer, Answering, AnswerOptions
 from so8t.operate.intake.kept import Kept
+from so8t.operate.review.draft import draft_texts
 from so8t.operate.words import FAILED, refusal, withheld
 
 T = TypeVar("T")
@@ -33,6 +34,8 @@ MAX_QUERY = 20_000  # characters; longer requests are refused before anything lo
 MAX_HISTORY, MAX_TURNS = 100_000, 200  # characters and turns of what was said before
 # What makes the answer to an allowed request, where that is more than one question to the model.
 Work = Callable[[Request, Domain | None, TripleJudge], Awaitable[Answer]]
+# What makes a draft of it for the person to whom it is handed over.
+Drafting = Callable[[Request, Verdict, TripleJudge], Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +61,17 @@ class Stream:
 class Gateway:
     """Judge, ledger and the model behind them; every skin (HTTP, MCP, console) calls ask() or stream().
 
-    `works`: what makes the answer to an allowed request of a task. `agents`: those a request may name. `observers` are
-    told of every durable verdict, `error_observers` of every error (code, request, its entry if it has one); they must
-    not raise and not wait. `ledger_failure`: why the last entry could not be made durable, or "".
+    `works`: what makes the answer to an allowed request of a task; `drafts`: what a person is shown who has to decide
+    about one, and its asker gets unchanged once it is allowed. `agents`: those a request may name. `observers` are told
+    of every durable verdict, `error_observers` of every error (code, request, its entry if it has one); they must not
+    raise and not wait. `ledger_failure`: why the last entry could not be made durable, or "".
     """
 
     judge: TripleJudge
     ledger: Ledger
     answering: Answering
-    works: dict[str, Work] = field(default_factory=dict)
+    works: Mapping[str, Work] = field(default_factory=dict)
+    drafts: Mapping[str, Drafting] = field(default_factory=dict)
     observers: list[Callable[[Recorded], None]] = field(default_factory=list)
     error_observers: list[Callable[[str, str, Entry | None], None]] = field(default_factory=list)
     clock: Callable[[], float] = time.perf_counter
@@ -87,16 +92,16 @@ class Gateway:
         verdict = await self._judged(request, judge)
         judged = self.clock()
         try:
-            answer = await self._whole(request, verdict, judge, options or AnswerOptions())
+            made = await self._whole(request, verdict, judge, options or AnswerOptions())
         except asyncio.CancelledError:  # the server stops: what was judged is recorded all the same
             self._at_last(self._commit(request, verdict, Answer("", aborted=True), judge))
             raise
-        if answer.floor is not None:
-            request = replace(request, floors=(*request.floors, answer.floor))
+        if made is not None and made.floor is not None:
+            request = replace(request, floors=(*request.floors, made.floor))
             verdict = await self._judged(request, judge)
-            answer = Answer(refusal(verdict))
+        answer = made if made is not None and verdict.decision == Decision.ALLOW else Answer(refusal(verdict))
         answered = self.clock()
-        entry = await self._commit(request, verdict, answer, judge)
+        entry = await self._commit(request, verdict, answer, judge, draft=None if answer is made else made)
         ms = {
             "judge": (judged - begin) * 1e3,
             "answer": (answered - judged) * 1e3,
@@ -130,14 +135,17 @@ class Gateway:
         await self.note("note", {"event": "embedded", "actor": actor, "characters": sum(map(len, texts))})
         return vectors
 
-    async def answer_reviewed(self, request: Request, decision_seq: int, review_seq: int) -> tuple[Entry, Answer]:
-        """The model's answer to what a person has allowed, checked like any other, and its entry. What only the
-        finished text shows, and the person could not know, keeps it back."""
-        judge = self.judge_of(request)
-        answer = await self._made(request, request.domain, judge, AnswerOptions())
+    async def answer_reviewed(
+        self, request: Request, decision_seq: int, review_seq: int, draft: Answer | None = None
+    ) -> tuple[Entry, Answer]:
+        """The answer to what a person has allowed, and its entry: the draft that the person saw, else the model's,
+        checked like any other. What only that one's finished text shows, and the person could not know, keeps it back.
+        """
+        answer = draft or await self._made(request, request.domain, self.judge_of(request), AnswerOptions())
         if answer.floor is not None:
             answer = Answer(withheld(answer.floor.reason), withheld=answer.floor.reason)
         body = {"request_id": request.id, "actor": request.user, "decision_seq": decision_seq, "review_seq": review_seq}
+        body |= {"as_shown": True} if draft else {}
         entry = await self.record("answer", body | _ending(answer), _released(answer))
         return entry, answer
 
@@ -189,24 +197,27 @@ class Gateway:
             await self.note("error", {"request_id": request.id, "actor": request.user, "error": error.code})
             raise
 
-    async def _whole(self, request: Request, verdict: Verdict, judge: TripleJudge, options: AnswerOptions) -> Answer:
-        if verdict.decision != Decision.ALLOW:
-            return Answer(refusal(verdict))
-        return await self._made(request, verdict.domain, judge, options)
+    async def _whole(
+        self, request: Request, verdict: Verdict, judge: TripleJudge, options: AnswerOptions
+    ) -> Answer | None:
+        """The answer to an allowed request, the draft for who decides about a handed-over one; None where neither is
+        to be made."""
+        if verdict.decision == Decision.ALLOW:
+            return await self._made(request, verdict.domain, judge, options)
+        if verdict.decision == Decision.ESCALATE and request.task in self.drafts:
+            return await _tried(lambda: self.drafts[request.task](request, verdict, judge))
+        return None
 
     async def _made(
         self, request: Request, domain: Domain | None, judge: TripleJudge, options: AnswerOptions
     ) -> Answer:
         if not request.task:
             return await self.answering.whole(request, domain, judge, options)
-        try:
-            return await self.works[request.task](request, domain, judge)
-        except Exception as error:  # as Answering.whole: the verdict is still to be recorded
-            return Answer(FAILED, failed=type(error).__name__)
+        return await _tried(lambda: self.works[request.task](request, domain, judge))
 
     async def _commit(
         self, request: Request, verdict: Verdict, answer: Answer | None, judge: TripleJudge,
-        told: Mapping[str, Any] | None = None,
+        told: Mapping[str, Any] | None = None, draft: Answer | None = None,
     ) -> Entry:  # fmt: skip
         texts = {"query": request.query}
         if request.history:
@@ -224,7 +235,9 @@ class Gateway:
             body["attachments"], kept = await asyncio.to_thread(self.kept.put, request.attachments)
             texts |= kept
         if verdict.decision == Decision.ESCALATE:
-            body["review"] = review_terms(request, verdict, judge.policy, self.now())
+            drafted = draft_texts(draft) if draft is not None else {}
+            body["review"] = review_terms(request, verdict, judge.policy, self.now(), drafted.values())
+            texts |= drafted
         try:
             entry = await self.record("decision", body, texts)
         except BaseException:
@@ -312,9 +325,20 @@ def ledger_body(request: Request, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def review_terms(request: Request, verdict: Verdict, policy: Policy, now: datetime) -> dict[str, Any]:
-    """What applies to a handed-over request from now on, whatever the policy says later (operate/review/case.py)."""
-    classification = touched(request, policy)
+async def _tried(make: Callable[[], Awaitable[Answer]]) -> Answer:
+    """As Answering.whole: whatever breaks, the verdict is still to be recorded."""
+    try:
+        return await make()
+    except Exception as error:
+        return Answer(FAILED, failed=type(error).__name__)
+
+
+def review_terms(
+    request: Request, verdict: Verdict, policy: Policy, now: datetime, drafted: Iterable[str] = ()
+) -> dict[str, Any]:
+    """What applies to a handed-over request from now on, whatever the policy says later (operate/review/case.py). Its
+    level is that of all the reviewer is shown."""
+    classification = highest((touched(request, policy), *(level_of(text, policy) for text in drafted)), policy)
     rules = policy.review
     return {
         "deadline": (now + timedelta(hours=rules.deadline_hours)).isoformat(timespec="seconds"),

@@ -115,7 +115,7 @@ async def running_office(
         proven, path = judge.policy, Path(config.policy) if config.policy else None
         judge = dataclasses.replace(judge, sparing=True, model_seconds=config.judge_seconds)
         answering = Answering(pool, context, config.answer_seconds)
-        gateway = Gateway(judge, ledger, answering, works_of(answering, config.mail))
+        gateway = Gateway(judge, ledger, answering, *works_of(answering, config.mail))
         events = EventLog(sinks, lambda: datetime.now(UTC))
         stack.push_async_callback(_stopped, gateway, events)
         events.begin(ledger.head)

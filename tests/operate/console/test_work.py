@@ -70,11 +70,21 @@ def test_a_mail_outside_waits_for_a_person_and_then_is_there(browse: Callable[..
     page = user.get(answer.headers["location"]).text
     assert "判断待ち" in page and "下書き</h2>" not in page
     seq = answer.headers["location"].rpartition("/")[2]
-    assert "client@customer.example" in reviewer.get(f"/console/review/{seq}").text
+    shown = reviewer.get(f"/console/review/{seq}").text
+    assert "client@customer.example" in shown and "宛先に、社外の人がいます。" in shown
+    assert "許可すると渡る文" in shown and "三日に変わります" in shown.split("許可すると渡る文")[1]
     decided = {"decision": "ALLOW", "comment": "取引先への定型の連絡", "answer": ""}
     assert reviewer.post(f"/console/review/{seq}", decided).status_code == 303
     page = user.get(f"/console/requests/{seq}").text
     assert "下書き</h2>" in page and "三日に変わります" in page and "社外" in page
+
+
+def test_who_decides_about_minutes_reads_the_record(browse: Callable[..., Any]) -> None:
+    user, reviewer = browse("sato"), browse("shonin")
+    fields = {"title": "役員会", "date": "", "transcript": MEETING, "classification": "部外秘", "plain": "1"}
+    seq = user.post("/console/minutes", fields).headers["location"].rpartition("/")[2]
+    page = reviewer.get(f"/console/review/{seq}").text
+    assert "読ませる資料" in page and "照明は&lt;b&gt;次回&lt;/b&gt;" in page
 
 
 def test_a_mail_inside_is_there_at_once(browse: Callable[..., Any]) -> None:

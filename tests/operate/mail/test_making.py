@@ -38,25 +38,43 @@ def test_a_draft_within_the_company(server: Server) -> None:
     assert server.reader.entries(kinds=("decision",))[-1].data["task"] == "mail"
 
 
-def test_a_draft_that_goes_outside_is_handed_over_and_made_when_a_person_allows_it(server: Server) -> None:
+def decided(server: Server, seq: int) -> tuple[dict[str, str], str]:
+    """What the reviewer is shown before he allows it, and what the asker then gets."""
+    url = f"{server.address}/so8t/v1/reviews/{seq}"
+    told = httpx.get(url, headers=server.headers("reviewer"), trust_env=False)
+    shown: dict[str, str] = told.json().get("texts", {})
+    httpx.post(url, json={"decision": "ALLOW"}, headers=server.headers("reviewer"), trust_env=False)
+    mine = f"{server.address}/so8t/v1/requests/{seq}"
+    return shown, httpx.get(mine, headers=server.headers(), trust_env=False, timeout=30).json()["answer"]
+
+
+def test_a_draft_that_goes_outside_is_handed_over_with_its_text(server: Server) -> None:
     told = post(server, to=["a@example.co.jp", "client@customer.example"])
     assert told["so8t"]["decision"] == "ESCALATE" and told["made"] is None and WRITTEN not in told["text"]
     entry = server.reader.entries(kinds=("decision",))[-1]
     assert "mail.outside" in entry.data["rules"] and "customer.example" not in str(entry.data["rules"])
-    seq = told["so8t"]["ledger"]["seq"]
-    url = f"{server.address}/so8t/v1/reviews/{seq}"
-    shown = httpx.get(url, headers=server.headers("reviewer"), trust_env=False).json()
-    assert "client@customer.example" in shown["texts"]["query"] and POINTS[0] in shown["texts"]["query"]
-    httpx.post(url, json={"decision": "ALLOW"}, headers=server.headers("reviewer"), trust_env=False)
-    mine = f"{server.address}/so8t/v1/requests/{seq}"
-    assert WRITTEN in httpx.get(mine, headers=server.headers(), trust_env=False, timeout=30).json()["answer"]
+    server.backend.answer = "もう一度書けば、別の文になります。"
+    shown, given = decided(server, told["so8t"]["ledger"]["seq"])
+    assert "client@customer.example" in shown["query"] and POINTS[0] in shown["query"]
+    assert WRITTEN in shown["draft"] and given == shown["draft"]
+    assert server.reader.entries(kinds=("answer",))[-1].data["as_shown"] is True
+
+
+def test_the_model_writes_nothing_where_a_judge_spoke_against_the_request(server: Server) -> None:
+    server.backend.scores = {"": [0.0, 9.0, 0.0]}
+    told = post(server, to=["client@customer.example"])
+    assert told["so8t"]["decision"] == "ESCALATE" and len(server.backend.prompts) == 1  # the judge's
+    shown, given = decided(server, told["so8t"]["ledger"]["seq"])
+    assert WRITTEN not in shown["draft"] and POINTS[0] in shown["draft"] and given == shown["draft"]
 
 
 def test_what_only_the_written_draft_shows_hands_it_over(server: Server) -> None:
     server.backend.answer = f"【部外秘】{WRITTEN}"
     told = post(server, "admin")
     assert told["so8t"]["decision"] == "ESCALATE" and WRITTEN not in told["text"] and told["made"] is None
-    assert "mail.level" in server.reader.entries(kinds=("decision",))[-1].data["rules"]
+    entry = server.reader.entries(kinds=("decision",))[-1]
+    assert "mail.level" in entry.data["rules"] and entry.data["review"]["classification"] == "部外秘"
+    assert WRITTEN in server.reader.texts(entry.seq)["draft"]
 
 
 def test_marked_points_are_for_a_person_even_inside(server: Server) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,14 +12,16 @@ from typing import Any
 from starlette.responses import RedirectResponse, Response
 
 from so8t.core.errors import RecordInvalid
-from so8t.core.types import Decision
+from so8t.core.types import Decision, Excerpt
 from so8t.decide.policy import CLEARANCE_RULE, READING_RULE, UNREADABLE_RULE
 from so8t.decide.views import View, clearest
 from so8t.operate.console.exchange import turns
 from so8t.operate.console.pictures import picture, shown
 from so8t.operate.console.visit import Visit
 from so8t.operate.identity.identity import Identity, Role
+from so8t.operate.mail.making import LEVEL_RULE, OUTSIDE_RULE
 from so8t.operate.review.case import ReviewCase
+from so8t.operate.review.draft import draft_of
 from so8t.operate.review.queue import MAX_ANSWER, MAX_COMMENT, ReviewQueue
 from so8t.report.figures import Words
 
@@ -32,6 +35,8 @@ BUILT_IN = {
         "An image or recording was read with less confidence than the policy asks for.",
     ),
     UNREADABLE_RULE: Words("読み解けない符号が残っています。", "Some of it could not be decoded."),
+    OUTSIDE_RULE: Words("宛先に、社外の人がいます。", "Somebody outside the company is among the recipients."),
+    LEVEL_RULE: Words("メールで送ってよい区分より上です。", "The material lies above what mail may carry."),
     # Of every agent (judge/narrowing.py) and of tools (operate/tools/calling.py).
     "highest": Words("情報の区分が、窓口の扱う上限より上です。", "The material lies above what the agent is for."),
     "changes": Words("何かを変える道具です。", "The tool changes something."),
@@ -97,7 +102,7 @@ async def assign(visit: Visit) -> Response:
     return RedirectResponse("/console/review", 303)
 
 
-async def _case_page(visit: Visit, case: ReviewCase, code: int = 200, **draft: Any) -> Response:
+async def _case_page(visit: Visit, case: ReviewCase, code: int = 200, **written: Any) -> Response:
     reviews, policy = visit.running.reviews, visit.running.policy.policy
     texts = await reviews.read(case, visit.identity)
     entry = await asyncio.to_thread(visit.running.reader.entry, case.seq)
@@ -106,16 +111,17 @@ async def _case_page(visit: Visit, case: ReviewCase, code: int = 200, **draft: A
     reading: View | None = clearest(query) if query is not None else None
     voted = any(vote.reviewer == visit.identity.name for vote in case.votes)
     known = {place.escalation_target for place in policy.domains.values()} | set(policy.review.targets)
-    draft = {"error": None, "comment": "", "answer": ""} | draft
+    written = {"error": None, "comment": "", "answer": ""} | written
     return visit.page(
         "review", "review", code, case=case, state_now=case.status(now), left=_left(case, now), soon=SOON, query=query,
         reading=reading if reading is not None and reading.changed else None,
-        history=turns(texts.get("history", "[]")), reply=texts.get("reply", ""), fused=entry.data.get("probabilities"),
+        history=turns(texts.get("history", "[]")), fused=entry.data.get("probabilities"), draft=draft_of(texts),
+        documents=[Excerpt(*one) for one in json.loads(texts.get("documents", "[]"))],
         rules=[(name, *_rule(visit, name)) for name in case.rules], votes=await _votes(reviews, case),
         pictures=shown(visit, entry.data, texts),
         precedents=await _precedents(visit, reading.text) if reading is not None else [],
         levels=_matrix(policy.levels.names, case, visit.identity), closed=voted or not case.is_open(now),
-        targets=sorted(known - {case.target}), longest=(MAX_COMMENT, MAX_ANSWER), head=entry.head, **draft,
+        targets=sorted(known - {case.target}), longest=(MAX_COMMENT, MAX_ANSWER), head=entry.head, **written,
     )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """Mail drafts through the gateway, as a task of the asker's (SPEC O7).
 
 A draft that goes outside the company, or whose level is above what mail may carry inside it, is for a person to decide
-about: a floor of the request, or of the finished text where only that shows it. Nothing is ever sent.
+about: a floor of the request, or of the finished text where only that shows it. The person is shown the very text that
+the asker gets once it is allowed. Nothing is ever sent.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from uuid import uuid4
 
 from so8t.core.errors import ConfigValueInvalid
 from so8t.core.serve_config import MailConfig
-from so8t.core.types import Decision, Domain, Excerpt, Floor, Request, canonical_json
+from so8t.core.types import Decision, Domain, Excerpt, Floor, Request, Verdict, canonical_json
 from so8t.decide.clearance import highest, level_of
 from so8t.decide.policy import Policy
 from so8t.judge.triple import TripleJudge
@@ -65,14 +66,22 @@ def highest_inside(policy: Policy, config: MailConfig) -> str:
 
 @dataclass(frozen=True, slots=True)
 class MailWork:
-    """The gateway's work of the task "mail"."""
+    """The gateway's work of the task "mail", and its draft for the person who decides."""
 
     answering: Answering
     config: MailConfig
 
     async def __call__(self, asked: Request, domain: Domain | None, judge: TripleJudge) -> Answer:
+        return await self._made(asked, domain, judge, True)
+
+    async def draft(self, asked: Request, verdict: Verdict, judge: TripleJudge) -> Answer:
+        """The model has no part in it where anything but our own floors spoke against the request: nobody has allowed
+        yet that it is asked."""
+        return await self._made(asked, verdict.domain, judge, _floors_alone(asked, verdict))
+
+    async def _made(self, asked: Request, domain: Domain | None, judge: TripleJudge, ask: bool) -> Answer:
         order = Order.from_json(json.loads(asked.order))
-        written = await self._written(asked, order, domain, judge) if order.words else ""
+        written = await self._written(asked, order, domain, judge) if ask and order.words else ""
         made = draft(order, written, bool(order.outside(self.config.domains)))
         found = highest((asked.classification, level_of(made.text(), judge.policy)), judge.policy)
         more = floors(order, found, judge.policy, self.config)
@@ -90,3 +99,10 @@ class MailWork:
         one = replace(asked, query=question(order), floors=(), task="", order="")
         answer = await self.answering.whole(one, domain, judge, AnswerOptions(TOKENS))
         return "" if answer.withheld or answer.failed or not answer.stopped else answer.text
+
+
+def _floors_alone(asked: Request, verdict: Verdict) -> bool:
+    """Whether no judge has anything against it but the request's floors."""
+    known = {one.rule for one in asked.floors}
+    others = (one for one in verdict.opinions if not one.abstains and known.isdisjoint(one.rules))
+    return known.issuperset(verdict.rules) and all(one.decision is Decision.ALLOW for one in others)

@@ -24,6 +24,7 @@ from so8t.operate.identity.identity import Identity, Role
 from so8t.operate.identity.names import folded
 from so8t.operate.intake.kept import KEYS, TEXTS
 from so8t.operate.review.case import ReviewCase, Status, after, opened
+from so8t.operate.review.draft import draft_of
 from so8t.operate.words import tool_allowed
 
 MAX_COMMENT, MAX_ANSWER = 2000, 20_000
@@ -73,7 +74,7 @@ class ReviewQueue:
         return await asyncio.to_thread(self._reread, seq)
 
     async def texts(self, seq: int) -> dict[str, str]:
-        """query, history, reply of an entry; those erased are absent."""
+        """query, history, reply, draft and the like of an entry; those erased are absent."""
         found = await asyncio.to_thread(self.reader.texts, seq)
         return {name: text for name, text in found.items() if name != KEYS}
 
@@ -168,7 +169,8 @@ class ReviewQueue:
         )  # fmt: skip
 
     async def answered(self, case: ReviewCase) -> str:
-        """The answer of an allowed case: the reviewer's own words, else the model's, made and recorded once.
+        """The answer of an allowed case: the reviewer's own words, else the draft as it was shown, else the model's,
+        made and recorded once.
 
         Raises RecordInvalid unless the case was allowed and its text is still there.
         """
@@ -193,7 +195,8 @@ class ReviewQueue:
 
     async def _answer(self, case: ReviewCase, review_seq: int) -> str:
         """Outside the queue's lock: a model may take its time."""
-        entry, answer = await self.gateway.answer_reviewed(await self.request_of(case), case.seq, review_seq)
+        draft = draft_of(await self.texts(case.seq))
+        entry, answer = await self.gateway.answer_reviewed(await self.request_of(case), case.seq, review_seq, draft)
         if answer.failed:  # said to the asker, not kept as the answer: the next look tries again
             return answer.text
         body = {"event": "answered", "case": case.seq, "actor": "server", "answer_seq": entry.seq,
