@@ -134,10 +134,15 @@ class Answering:
         asked = self._fitting(asked, options.maximum_tokens, who)
         return asked, judge.answer_prompt(asked, domain), options.maximum_tokens
 
-    def _fitting(self, request: Request, maximum_tokens: int, who: int) -> Request:
-        """Without the oldest turns that would not fit the window: a character is hardly ever more than a token."""
+    def room(self, request: Request, maximum_tokens: int, who: int = 0) -> int:
+        """Characters left in the window beside what is asked and what was read for it: a character is hardly ever more
+        than a token. Below 0: it does not fit."""
         read = sum(len(one.place) + len(one.text) for one in request.documents)
-        room = self.context - maximum_tokens - len(request.query) - read - who - PROMPT_CHARACTERS
+        return self.context - maximum_tokens - len(request.query) - read - who - PROMPT_CHARACTERS
+
+    def _fitting(self, request: Request, maximum_tokens: int, who: int) -> Request:
+        """Without the oldest turns that would not fit the window."""
+        room = self.room(request, maximum_tokens, who)
         turns = list(request.history)
         while turns and sum(len(turn.text) for turn in turns) > room:
             turns.pop(0)

@@ -32,7 +32,7 @@ from so8t.operate.identity.identity import Identity
 from so8t.operate.review.case import Status
 from so8t.operate.review.queue import ReviewQueue
 from so8t.operate.tools.approval import Approvals
-from so8t.operate.tools.choosing import choice, question
+from so8t.operate.tools.choosing import choice
 from so8t.operate.tools.client import Told
 from so8t.operate.tools.description import Description
 from so8t.operate.tools.results import sifted
@@ -122,7 +122,7 @@ class ToolDesk:
         while len(made) < most:
             told = [(one.tool, one.text[:FOR_THE_MODEL]) for one in made]
             try:
-                wanted = await choice(self.gateway.answering, judge, question(request, tools, told), tools)
+                wanted = await choice(self.gateway.answering, judge, request, tools, told)
             except (BackendError, TimeoutError):
                 break
             if wanted is None or any(wanted == (one.tool, one.arguments) for one in made):
