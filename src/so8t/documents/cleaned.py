@@ -10,11 +10,11 @@ from so8t.documents.unreadable import Reason
 CELLS = " | "  # between the cells of a table's row
 
 
-def cleaned(text: str, place: str, title: str, limits: Limits) -> Document | Skipped:
+def cleaned(text: str, place: str, title: str, limits: Limits, around: str = "") -> Document | Skipped:
     """Without control characters and in NFC, or why there is none."""
     text = clean(text)
     if not text:
         return Skipped(place, Reason.NO_TEXT)
     if len(text) > limits.document_characters:
         return Skipped(place, Reason.LONG_DOCUMENT, f"> {limits.document_characters} characters")
-    return Document(text, place, title=clean(title))
+    return Document(text, place, title=clean(title), around=clean(around))

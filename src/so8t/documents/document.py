@@ -12,7 +12,8 @@ class Document:
     """A text and where it came from: `place` is the file's name with line, page or entry: notes.docx or a.jsonl:12.
 
     source, license and domain are what the file itself says of them, else empty: whoever reads it knows better.
-    confidence: of OCR, 0..1; None for what lay there as text. page: from 1, of a page read by OCR.
+    confidence: of OCR, 0..1; None for what lay there as text. page: from 1, of a page read by OCR. around: what is
+    printed over and under every page, no part of the text (margins.py).
     """
 
     text: str
@@ -23,6 +24,7 @@ class Document:
     domain: Domain | None = None
     confidence: float | None = None
     page: int | None = None
+    around: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from contextlib import redirect_stdout
 from typing import Any
 
 from so8t.core.text import clean
+from so8t.documents import margins
 from so8t.documents.archive import checked
 from so8t.documents.cleaned import CELLS, cleaned
 from so8t.documents.document import Document, Skipped
@@ -23,15 +24,15 @@ _BREAKS = {"br": "\n", "cr": "\n", "tab": "\t", "noBreakHyphen": "-"}
 
 
 def word(content: bytes, name: str, limits: Limits) -> Iterator[Item]:
-    """One Document: paragraphs and tables in their order, a table's row a line. Headers and footers are left out."""
+    """One Document: paragraphs and tables in their order, a table's row a line. Headers and footers lie around it."""
     source = checked(content, limits)
     with library_errors():
         from docx import Document as open_word
 
         document = open_word(source)
         text = "\n".join(_lines(document.element.body))
-        title = document.core_properties.title or ""
-    yield cleaned(text, name, title, limits)
+        title, around = document.core_properties.title or "", margins.of_word(document, _lines)
+    yield cleaned(text, name, title, limits, around)
 
 
 def slides(content: bytes, name: str, limits: Limits) -> Iterator[Item]:
@@ -49,8 +50,8 @@ def slides(content: bytes, name: str, limits: Limits) -> Iterator[Item]:
             if slide.has_notes_slide and (frame := slide.notes_slide.notes_text_frame) is not None:
                 rows += _lines(frame._txBody)
             pages.append("\n".join(rows))
-        title = deck.core_properties.title or ""
-    yield cleaned("\n\n".join(p for p in pages if p), name, title, limits)
+        title, around = deck.core_properties.title or "", margins.of_slides(deck, _lines)
+    yield cleaned("\n\n".join(p for p in pages if p), name, title, limits, around)
 
 
 def sheets(content: bytes, name: str, limits: Limits) -> Iterator[Item]:
@@ -63,6 +64,7 @@ def sheets(content: bytes, name: str, limits: Limits) -> Iterator[Item]:
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             book = openpyxl.load_workbook(source, read_only=True, data_only=True, keep_links=False)
+        around = margins.of_sheets(source)
     if len(book.worksheets) > limits.sheets:
         yield Skipped(name, Reason.TOO_MANY, f"> {limits.sheets} sheets")
     left = limits.cells
@@ -71,7 +73,7 @@ def sheets(content: bytes, name: str, limits: Limits) -> Iterator[Item]:
         rows, seen, trouble = _rows(sheet, left)
         left -= seen
         if rows:
-            yield cleaned("\n".join(rows), place, sheet.title, limits)
+            yield cleaned("\n".join(rows), place, sheet.title, limits, around)
         if trouble:
             yield Skipped(place, trouble.reason, trouble.detail)
 

@@ -299,3 +299,37 @@ def test_two_thousand_pages_and_too_many(office: OfficeFiles) -> None:
     found = office.ask(word_of(1987), "公開")
     assert [hit.place for hit in found.hits] == ["手引き.pdf"] and word_of(1987) in found.hits[0].passage
     assert [Path(path).name for path in report.unread] == ["もっと.pdf"] and "5000" in str(report.unread)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("公開/計画.txt", "社外秘\n来期の設備の更新計画です。"), ("公開/社外秘_計画.txt", "来期の設備の更新計画です。"),
+        ("公開/部外秘/計画.txt", "来期の設備の更新計画です。"), ("公開/計画.txt", "設備の更新計画です。\n\n【社外秘】"),
+    ],
+)  # fmt: skip
+def test_a_level_written_alone_is_the_level_of_the_file(office: OfficeFiles, name: str, text: str) -> None:
+    office.write(name, text)
+    office.update()
+    assert office.ask("設備の更新", "社内限定").total == 0
+    assert [hit.level for hit in office.ask("設備の更新", "部外秘").hits] == ["部外秘"]
+
+
+def test_a_letter_that_speaks_of_a_level_is_not_of_it(office: OfficeFiles) -> None:
+    office.write("公開/規程.txt", "情報の取扱規程\n社外秘の資料は、施錠できる棚に保管します。")
+    office.update()
+    assert [hit.level for hit in office.ask("施錠", "公開").hits] == ["公開"]
+
+
+def test_the_level_in_the_header_of_a_word_file_counts(office: OfficeFiles) -> None:
+    import docx
+
+    word = docx.Document()
+    word.sections[0].header.paragraphs[0].text = "極秘"
+    for n in range(30):
+        word.add_paragraph(f"設備の更新計画の {n} 行目です。")
+    path = office.write("公開/計画.docx", "")
+    word.save(str(path))
+    office.update()
+    assert office.ask("設備の更新", "部外秘").total == 0
+    assert [hit.level for hit in office.ask("設備の更新", "極秘").hits] == ["極秘"]

@@ -15,6 +15,7 @@ from so8t.core.errors import ConfigValueInvalid
 from so8t.core.serve_config import MailConfig
 from so8t.core.types import Decision, Domain, Excerpt, Floor, Request, Verdict, canonical_json
 from so8t.decide.clearance import highest, level_of
+from so8t.decide.heading import level_alone
 from so8t.decide.policy import Policy
 from so8t.judge.triple import TripleJudge
 from so8t.operate.answering import Answer, Answering, AnswerOptions
@@ -31,7 +32,8 @@ def request(
     identity: Identity, order: Order, classification: str | None, policy: Policy, config: MailConfig
 ) -> Request:
     """Raises LevelUnknown."""
-    level = highest((classification, *(level_of(text, policy) for text in (order.query(), order.reply))), policy)
+    marked = (level_of(order.query(), policy), level_of(order.reply, policy), level_alone(order.reply, policy))
+    level = highest((classification, *marked), policy)
     reply = (Excerpt("reply", "返信する相手のメール", level or policy.levels.names[0], order.reply),)
     return Request(
         f"req-{uuid4().hex}", order.query(), identity.clearance, level, None, identity.name, (),

@@ -19,6 +19,7 @@ from so8t.core.errors import RecordInvalid
 from so8t.core.text import clean
 from so8t.core.types import Decision, Domain, Excerpt, Floor, Request, canonical_json
 from so8t.decide.clearance import highest, level_of
+from so8t.decide.heading import level_alone
 from so8t.decide.policy import READING_RULE, Policy
 from so8t.judge.rule import READING_REASON
 from so8t.judge.triple import TripleJudge
@@ -80,7 +81,7 @@ def _read(told: object) -> tuple[float | None, str]:
 def request(identity: Identity, order: Order, transcript: str, classification: str | None, policy: Policy) -> Request:
     """Raises RecordInvalid for a transcript without words or too long, LevelUnknown."""
     text = parse(transcript).text
-    stated = highest((classification, level_of(text, policy)), policy)
+    stated = highest((classification, level_of(text, policy), level_alone(transcript, policy)), policy)
     level = stated or policy.levels.names[0]
     name = hashlib.sha256(text.encode()).hexdigest()[:16]
     excerpt = Excerpt(f"transcript-{name}", order.title or "会議の記録", level, text)

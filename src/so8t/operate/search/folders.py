@@ -13,12 +13,14 @@ from pathlib import Path
 from so8t.core.errors import ConfigValueInvalid
 from so8t.core.serve_config import SearchConfig, SearchFolder
 from so8t.decide.clearance import classification_from_markers
+from so8t.decide.heading import level_alone, level_named
 from so8t.decide.image_text import level_on
 from so8t.decide.policy import Policy
 from so8t.documents.kinds import Kind, kind_of
 from so8t.documents.ocr_process import ocr_missing
 from so8t.operate.search.store import Part
 
+READING = 2  # how levels are read; another number has every file looked at anew
 WITH_PAGES = (Kind.IMAGE, Kind.PDF, Kind.MAIL)  # read anew once OCR is there
 # Never searched: what office programs and systems leave beside the files.
 LEFT_OUT = ("~$*", ".*", "Thumbs.db", "desktop.ini", "*.tmp")
@@ -40,16 +42,18 @@ class Folder:
         kind = (kind_of(path.name, images=True) or (None,))[0]
         return f"{self.level}:{self._by_name(path)}{':ocr' if self.images and kind in WITH_PAGES else ''}"
 
-    def level_of(self, path: Path, parts: Sequence[Part], policy: Policy, *, illegible: bool = False) -> int:
-        """The rank of a file with these parts. Read by OCR, a level printed alone is a marking too, and where a page
-        was read badly or not at all (`illegible`), its marking may have been lost: the policy says how many levels
-        higher the file then lies.
+    def level_of(
+        self, path: Path, parts: Sequence[Part], policy: Policy, *, illegible: bool = False, around: str = ""
+    ) -> int:
+        """The rank of a file with these parts, and with `around` printed on its pages. A level that stands alone over
+        or under a page, or in a name, is a marking too, of what OCR read wherever it stands. Where a page was read
+        badly or not at all (`illegible`), its marking may have been lost: the policy says how many levels higher the
+        file then lies.
         """
-        found = [self.level, self._by_name(path)]
-        for part in parts:
-            marked = classification_from_markers(part.text, policy)
-            stamped = None if part.confidence is None else level_on(part.text, policy.levels.names)
-            found += [policy.levels.rank(level) for level in (marked, stamped) if level]
+        named = level_named(path.relative_to(self.path).parts, policy)
+        printed = classification_from_markers(around, policy), level_alone(around, policy, anywhere=True)
+        told = [named, *printed, *(level for part in parts for level in _marked(part, policy))]
+        found = [self.level, self._by_name(path), *(policy.levels.rank(level) for level in told if level)]
         confidences = [part.confidence for part in parts if part.confidence is not None]
         if illegible or any(map(policy.reading.doubts, confidences)):
             return min(max(found) + policy.reading.raise_levels, len(policy.levels.names) - 1)
@@ -99,6 +103,12 @@ class Folder:
                     continue
 
 
+def _marked(part: Part, policy: Policy) -> tuple[str | None, ...]:
+    read = part.confidence is not None
+    stamped = level_on(part.text, policy.levels.names) if read else None
+    return classification_from_markers(part.text, policy), level_alone(part.text, policy, anywhere=read), stamped
+
+
 def _left_out(name: str) -> bool:
     return any(fnmatch.fnmatch(name, glob) for glob in LEFT_OUT)
 
@@ -135,5 +145,5 @@ def _folder(one: SearchFolder, number: int, policy: Policy, images: bool) -> Fol
 
 def policy_mark(policy: Policy) -> str:
     """Changes when the markings do, or what a doubtful reading means, so that every file is looked at anew."""
-    told = "\n".join(f"{m.pattern.source}\t{m.level}" for m in policy.markers) + f"\n{policy.reading}"
+    told = "\n".join(f"{m.pattern.source}\t{m.level}" for m in policy.markers) + f"\n{policy.reading}\n{READING}"
     return hashlib.sha256(told.encode()).hexdigest()[:16]

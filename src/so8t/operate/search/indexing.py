@@ -139,7 +139,7 @@ def _keep(store: IndexStore, file: File, content: _Content, policy: Policy, repo
         report.unread[known.path] = content.reason
         store.put(known, None, ())
         return
-    level = file.folder.level_of(file.path, content.parts, policy, illegible=content.illegible)
+    level = file.folder.level_of(file.path, content.parts, policy, illegible=content.illegible, around=content.around)
     store.put(known, level, content.parts)
 
 
@@ -188,12 +188,14 @@ def _shown(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """What a file holds. `reason`: why it is not all of it. `illegible`: a page of it could not be made out."""
+    """What a file holds. `reason`: why it is not all of it. `illegible`: a page of it could not be made out. `around`:
+    what is printed on its pages besides, where levels are stamped."""
 
     parts: list[Part]
     reason: str = ""
     illegible: bool = False
     waits: bool = False
+    around: str = ""
 
 
 class _Unread:
@@ -216,13 +218,14 @@ def _read(path: Path, ocr: PageReader | None) -> _Content:
 
 
 def _parts(path: Path, items: Iterable[Document | Skipped]) -> _Content:
-    parts, characters, reason, illegible = list[Part](), 0, "", False
+    parts, around, characters, reason, illegible = list[Part](), dict[str, None](), 0, "", False
     for item in items:
         if not isinstance(item, Document):
             illegible = illegible or item.reason == Reason.ILLEGIBLE
             if item.reason != Reason.BLANK:
                 reason = reason or f"{item.reason}{f' ({item.detail})' if item.detail else ''}"[:200]
             continue
+        around[item.around] = None
         characters += len(item.text)
         if characters > FILE_CHARACTERS:
             reason = f"> {FILE_CHARACTERS} characters"
@@ -233,4 +236,4 @@ def _parts(path: Path, items: Iterable[Document | Skipped]) -> _Content:
         parts = [Part(_shown(path.name), "", "\n\n".join(part.text for part in parts))]
     elif len(parts) == 1:
         parts = [replace(parts[0], place=_shown(path.name))]
-    return _Content(parts, reason or ("" if parts else Reason.NO_TEXT), illegible)
+    return _Content(parts, reason or ("" if parts else Reason.NO_TEXT), illegible, around="\n".join(around))
