@@ -12,7 +12,7 @@ import torch
 
 from so8t import cli
 from so8t.build.selftest import gpu
-from so8t.build.selftest.check import Check, Measure, Skip
+from so8t.core.selftest import Check, Measure, Skip
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -30,7 +30,7 @@ SKIPS = Check("skips", "対象外の検査", "a check for a card", skips)
 def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
     monkeypatch.chdir(tmp_path)
 
-    def main(*arguments: str, checks: tuple[Check, ...] = (GOOD, SKIPS)) -> tuple[int, str, str]:
+    def main(*arguments: str, checks: tuple[Check[Any, Any], ...] = (GOOD, SKIPS)) -> tuple[int, str, str]:
         monkeypatch.setattr(gpu, "CHECKS", checks)
         code = cli.main(["selftest", "gpu", *arguments])
         out, err = capsys.readouterr()

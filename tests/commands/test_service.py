@@ -16,7 +16,6 @@ from fake_systemctl import STATE, install_fake
 from pywin32_layer import with_stand_in
 
 from so8t import cli
-from so8t.commands import selftest_service
 from so8t.commands import service as verb
 from so8t.operate.eventlog.message_file import NAME, read_message_file
 from so8t.operate.eventlog.messages import packaged_messages
@@ -49,8 +48,7 @@ def windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Windows
     config.mkdir(parents=True)
     (config / "so8t.toml").write_text('[serve]\nbundle_key = "C:\\\\pinned.pub"\n', encoding="utf-8")
     real = verb.service_of
-    for module in (verb, selftest_service):
-        monkeypatch.setattr(module, "service_of", lambda options: real(options, "win32"))
+    monkeypatch.setattr(verb, "service_of", lambda options: real(options, "win32"))
     monkeypatch.setattr("so8t.operate.service.selftest.PAUSE_SECONDS", 0.0)
     yield made
 
@@ -140,7 +138,7 @@ def test_windows_a_failed_start(call: Call, windows: Windows) -> None:
 
 
 def test_windows_selftest(call: Call, windows: Windows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("so8t.commands.selftest_service.sys.platform", "win32")
+    monkeypatch.setattr("so8t.commands.selftest.sys.platform", "win32")
     assert call("service", "install")[0] == 0
     code, out, _ = call("selftest", "windows", "--out", tmp_path / "r.json", "--lang", "ja")
     report = json.loads((tmp_path / "r.json").read_text())

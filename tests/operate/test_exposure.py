@@ -1,4 +1,4 @@
-"""Where the server may listen, under which names, and with which secrets; what is wrong is told before it starts."""
+"""Where the server may listen, and under which names; what is wrong is told before it starts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from so8t.core.errors import ConfigValueInvalid
 from so8t.core.serve_config import IdentityConfig, ProxyConfig, ServeConfig, TlsConfig, UpstreamConfig
 from so8t.operate.background import beside
 from so8t.operate.serving import address, check_exposure, hosts
-from so8t.operate.upstream import running_upstream, secret
+from so8t.operate.upstream import running_upstream
 
 
 def test_safe_as_it_stands() -> None:
@@ -39,23 +39,6 @@ def test_with_tls_or_a_named_proxy() -> None:
     check_exposure(tls)
     assert hosts(tls) == ("192.168.0.5", "so8t.example.co.jp") and address(tls) == "https://so8t.example.co.jp:8008"
     check_exposure(ServeConfig(address="10.0.0.2", identity=IdentityConfig(proxy=ProxyConfig(("10.0.0.1",)))))
-
-
-@pytest.mark.parametrize("content", [b"", b"\n", b"two words", b"two\nlines", b"\xff\xfe", b"x" * 5000, "鍵".encode()])
-def test_a_bad_key_file_is_never_shown(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "key"
-    path.write_bytes(content)
-    with pytest.raises(ConfigValueInvalid) as caught:
-        secret(str(path))
-    assert "two" not in str(caught.value) and "xxx" not in str(caught.value)
-
-
-def test_a_good_key_file(tmp_path: Path) -> None:
-    path = tmp_path / "key"
-    path.write_text("sk-abc\n", encoding="utf-8")
-    assert secret(str(path)) == "sk-abc" and secret("") == ""
-    with pytest.raises(ConfigValueInvalid):
-        secret(str(tmp_path / "none"))
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import asyncio
 import os
 from pathlib import Path
 
-from so8t.core.errors import SourceMissing, UsageError
+from so8t.core.errors import UsageError
+from so8t.core.key_file import is_key, read_key
 
 KEY = "SO8T_KEY"
-LONGEST_KEY = 4096
 
 
 def mcp(options: argparse.Namespace) -> int:
@@ -18,21 +18,16 @@ def mcp(options: argparse.Namespace) -> int:
     from so8t.operate.mcp.office_client import OfficeClient
     from so8t.operate.mcp.server import serve_stdio
 
-    client = OfficeClient.at(options.address, read_key(options.key_file))
+    client = OfficeClient.at(options.address, own_key(options.key_file))
     asyncio.run(serve_stdio(client))
     return 0
 
 
-def read_key(path: Path | None) -> str:
-    """Raises SourceMissing, UsageError. A key is never an argument: every program may read those."""
-    if path is None:
-        key = os.environ.get(KEY, "").strip()
-    else:
-        try:
-            with path.open(encoding="ascii") as file:
-                key = file.read(LONGEST_KEY).strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SourceMissing(where=path, detail=type(error).__name__) from error
-    if not key or any(not c.isprintable() or c.isspace() for c in key):
+def own_key(path: Path | None) -> str:
+    """Raises ConfigValueInvalid, UsageError. A key is never an argument: every program may read those."""
+    if path is not None:
+        return read_key(path)
+    key = os.environ.get(KEY, "").strip()
+    if not is_key(key):
         raise UsageError(detail=f"--key-file F / {KEY}")
     return key

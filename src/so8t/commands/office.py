@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from so8t.commands.mcp import read_key
+from so8t.commands.mcp import own_key
 from so8t.commands.senses import READING, hearing_of
 from so8t.core.errors import SourceMissing, SourceUnreadable, UsageError
 from so8t.core.files import write_bytes
@@ -111,7 +111,7 @@ def transcript_of(path: Path) -> str | None:
 
 
 async def _asked(options: argparse.Namespace, tool: str, order: dict[str, Any]) -> dict[str, Any]:
-    client = OfficeClient.at(options.server, read_key(options.key_file))
+    client = OfficeClient.at(options.server, own_key(options.key_file))
     try:
         return await client.call(tool, order)
     finally:

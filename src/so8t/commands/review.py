@@ -13,11 +13,11 @@ from so8t.ask.wire import Wire
 from so8t.core.config import load_config
 from so8t.core.errors import UsageError
 from so8t.core.files import write_jsonl
+from so8t.core.key_file import read_key
 from so8t.core.ledger_read import LedgerReader, Stored
 from so8t.core.sealing import load
 from so8t.core.types import Decision
 from so8t.operate.review.case import Status, after, opened
-from so8t.operate.upstream import secret
 from so8t.report.summary import table
 
 BASE = "/so8t/v1/reviews"
@@ -36,7 +36,7 @@ def review(options: argparse.Namespace) -> int:
 
 
 async def _asked(options: argparse.Namespace) -> int:
-    wire = Wire(options.server or SERVER, (f"{BASE}", f"{BASE}/"), key=secret(str(options.key_file)))
+    wire = Wire(options.server or SERVER, (f"{BASE}", f"{BASE}/"), key=read_key(options.key_file))
     try:
         answer = await _ACTIONS[options.action](wire, options)
     finally:

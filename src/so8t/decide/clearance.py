@@ -24,7 +24,7 @@ class ClearanceOpinion:
 
 def classification_from_markers(text: str, policy: Policy) -> str | None:
     """The highest level a text is marked with; None without a marking."""
-    return max((marker.level for marker in policy.markers_in(text)), key=policy.levels.rank, default=None)
+    return highest((marker.level for marker in policy.markers_in(text)), policy)
 
 
 def effective_classification(request: Request, readings: Sequence[View], policy: Policy) -> str | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from so8t.core.text import nfkc
 from so8t.core.types import Request
-from so8t.decide.clearance import classification_from_markers
+from so8t.decide.clearance import classification_from_markers, highest
 from so8t.decide.pii import IDENTIFIERS, find
 from so8t.decide.policy import Policy
 from so8t.decide.policy_sections import ForbiddenTerm
@@ -66,8 +66,7 @@ class AnswerCheck:
         return why or (UNREADABLE if len(self._tail) > LONGEST_RUN else "")
 
     def _marked(self, readings: list[str]) -> str:
-        levels = [classification_from_markers(reading, self.policy) for reading in readings]
-        level = max((x for x in levels if x is not None), key=self.policy.levels.rank, default=None)
+        level = highest((classification_from_markers(reading, self.policy) for reading in readings), self.policy)
         if level is not None and self.policy.levels.gap(self.request.clearance, level) > 0:
             return f"答えに区分「{level}」の印がある"
         return ""

@@ -6,7 +6,6 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from so8t.ask.backend import Upstream
@@ -18,12 +17,12 @@ from so8t.ask.openai import OpenAiCompatible
 from so8t.ask.pool import Pool
 from so8t.core.bundle import Bundle
 from so8t.core.errors import BundleBroken, ConfigValueInvalid
+from so8t.core.key_file import read_key
 from so8t.core.serve_config import UpstreamConfig
 from so8t.judge.model import LABELS
 from so8t.operate.background import beside
 
 TOKENIZER = "tokenizer.json"
-MAX_KEY_BYTES = 4096
 
 
 @asynccontextmanager
@@ -32,7 +31,7 @@ async def running_upstream(
 ) -> AsyncIterator[Pool]:
     """The replicas, watched while the block runs. Raises BackendDown, BundleBroken, ConfigValueInvalid."""
     async with AsyncExitStack() as stack:
-        key = secret(config.key_file)
+        key = read_key(config.key_file) if config.key_file else ""
         if config.kind == "embedded":
             clients = [await _embedded(stack, config, bundle, quantisation, context)]
         elif config.addresses:
@@ -87,17 +86,3 @@ def _client(address: str, config: UpstreamConfig, bundle: Bundle, context: int, 
     if config.kind == "ollama":
         return Ollama(address, config.model, context, tokens, config.seconds, key)
     return OpenAiCompatible(address, config.model, tokens, config.seconds, key)
-
-
-def secret(path: str) -> str:
-    """The one line of a key file; "" without one. Raises ConfigValueInvalid, never showing what is in it."""
-    if not path:
-        return ""
-    try:
-        with Path(path).open("rb") as f:
-            text = f.read(MAX_KEY_BYTES + 1).decode("ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigValueInvalid(where=path, detail=type(error).__name__) from None
-    if not text or len(text) > MAX_KEY_BYTES or not text.isprintable() or " " in text:
-        raise ConfigValueInvalid(where=path, detail="one line of visible characters expected")
-    return text

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from so8t.build.model import losses
 from so8t.build.selftest import numerics
-from so8t.build.selftest.check import Bench, Measure, Skip
+from so8t.build.selftest.bench import Bench
+from so8t.core.selftest import Measure, Skip
 
 Run = Callable[[Bench], list[Measure]]
 

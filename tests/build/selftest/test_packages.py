@@ -10,7 +10,8 @@ import torch
 
 from so8t.build.model.quantisation import has_bitsandbytes
 from so8t.build.selftest import packages
-from so8t.build.selftest.check import Bench, Skip
+from so8t.build.selftest.bench import Bench
+from so8t.core.selftest import Skip
 
 needed = pytest.mark.skipif(not has_bitsandbytes(), reason="bitsandbytes is not installed")
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

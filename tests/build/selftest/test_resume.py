@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from so8t.build.selftest import resume
-from so8t.build.selftest.check import Bench, Skip
+from so8t.build.selftest.bench import Bench
+from so8t.core.selftest import Skip
 
 GUARD_LOG = "SO8T_TEST_NETWORK_LOG"
 CPU = torch.device("cpu")

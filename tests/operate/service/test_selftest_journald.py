@@ -16,8 +16,8 @@ import pytest
 from fake_journal import Journal, running_journal
 from fake_systemctl import STATE, install_fake
 
+from so8t.core.selftest import Result
 from so8t.operate.service.places import Places
-from so8t.operate.service.selftest import Result
 from so8t.operate.service.service import Program, perform
 from so8t.operate.service.systemd import SystemdService
 

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from fake_pywin32 import SOMEBODY, FakeSecurity, Record, Windows
 
+from so8t.core.selftest import Result
 from so8t.operate.eventlog.exported import heads_of
 from so8t.operate.eventlog.message_file import dll
 from so8t.operate.eventlog.messages import encode_table, packaged_messages
 from so8t.operate.service.places import Places
-from so8t.operate.service.selftest import Result, four_events, new_token
+from so8t.operate.service.selftest import four_events, new_token
 from so8t.operate.service.selftest_windows import selftest
 from so8t.operate.service.service import perform
 from so8t.operate.service.windows import WindowsService
@@ -49,7 +50,7 @@ def test_all_is_well(installed: WindowsService, windows: Windows, language: int)
     assert set(found.values()) == {"passed"} and report["failed"] == 0, report
     ours = [r for r in windows.log if r.StringInserts and report["token"] in r.StringInserts[0]]
     assert [(r.EventID, r.EventType) for r in ours] == [(1001, 4), (1002, 4), (1003, 2), (1004, 1)]
-    figures = {c["name"]: c["figures"] for c in report["checks"]}
+    figures = {c["name"]: {m["name"]: m["value"] for m in c["measures"]} for c in report["checks"]}
     assert figures["words"] == {"language": hex(language)} and figures["read"]["ids"] == "1001 1002 1003 1004"
     assert windows.handles == 0
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from so8t.build.selftest.check import Bench, Check, Result, perform
+from so8t.build.selftest.bench import Bench
 from so8t.build.selftest.machine import machine
 from so8t.build.selftest.numerics import attention, bf16, gates, loss, memory
 from so8t.build.selftest.packages import int8, nf4, optimizer, sensor
 from so8t.build.selftest.resume import resume, resume_int8
 from so8t.core.errors import EnvironmentUnfit
+from so8t.core.selftest import Check, Measure, Result, now, perform, report
 
-CHECKS: tuple[Check, ...] = (
+GpuCheck = Check[Bench, list[Measure]]
+
+CHECKS: tuple[GpuCheck, ...] = (
     Check("bf16", "bf16 の計算", "products in bf16", bf16),
     Check("gates", "回転ゲート(bf16 の自動変換の下で)", "rotation gates under bf16 autocast", gates),
     Check("attention", "注意の実装どうしの一致", "attention implementations agree", attention),
@@ -41,16 +43,10 @@ def pick_device(wanted: str) -> torch.device:
     return torch.device("cuda", torch.cuda.current_device())
 
 
-def selftest(device: torch.device, tell: Callable[[Result], None], checks: Sequence[Check]) -> dict[str, Any]:
+def selftest(device: torch.device, tell: Callable[[Result], None], checks: Sequence[GpuCheck]) -> dict[str, Any]:
     """Make all checks in a folder that is removed; the report for the user to keep or to send."""
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    results = []
+    started = now()
     with tempfile.TemporaryDirectory(prefix="so8t-selftest-", ignore_cleanup_errors=True) as folder:
-        for result in perform(checks, Bench(device, Path(folder))):
-            results.append(result)
-            tell(result)
-    counts = {s: sum(r.status == s for r in results) for s in ("passed", "failed", "skipped")}
-    return {
-        "report": "so8t selftest gpu", "started": started, "proves_a_card": device.type == "cuda",
-        "machine": machine(device), **counts, "checks": [r.to_json() for r in results],
-    }  # fmt: skip
+        results = perform(checks, Bench(device, Path(folder)), tell)
+    told = {"proves_a_card": device.type == "cuda", "machine": machine(device)}
+    return report("so8t selftest gpu", started, results, **told)

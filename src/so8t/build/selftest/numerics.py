@@ -11,8 +11,9 @@ from so8t.build.model.loading import load_causal
 from so8t.build.model.losses import smoothed_cross_entropy
 from so8t.build.model.precision import computes_bf16
 from so8t.build.model.rotation import determinant_error, orthogonality_error, rotate, rotation
-from so8t.build.selftest.check import Bench, Measure, Skip
+from so8t.build.selftest.bench import Bench
 from so8t.build.selftest.training import SMOOTHING, distance, gated, gradients, token_ids
+from so8t.core.selftest import Measure, Skip
 
 BF16 = torch.bfloat16
 VOCABULARY = 200_064  # Phi-4-mini's

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from so8t.build.model.loading import load_causal
 from so8t.build.model.precision import choose_precision
 from so8t.build.model.quantisation import Quantised, has_bitsandbytes, supported
-from so8t.build.selftest.check import Bench, Measure, Skip
+from so8t.build.selftest.bench import Bench
 from so8t.build.selftest.training import distance, gated, gradients, rounded_weights, token_ids
 from so8t.build.train.gpu import nvidia_sensor
 from so8t.build.train.optimizer import load_optimizer, make_optimizer, paged_bytes
 from so8t.core.config import TrainConfig
+from so8t.core.selftest import Measure, Skip
 
 # |gradient - gradient of the same rounded weights in fp32| / |that|. On a CPU both are one computation (measured
 # 1.1e-6 and 0). On a card int8 rounds the activations too and both run in bf16: those code paths, run on a CPU, gave

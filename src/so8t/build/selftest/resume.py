@@ -15,10 +15,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from so8t.build.model.quantisation import Kind, supported
-from so8t.build.selftest.check import Bench, Measure, Skip
+from so8t.build.selftest.bench import Bench
 from so8t.build.selftest.child import FINAL
 from so8t.build.selftest.training import distance
 from so8t.build.train.checkpoint import folders
+from so8t.core.selftest import Measure, Skip
 
 CHILD = "so8t.build.selftest.child"
 KILL_AFTER = 17  # steps that are recorded when the process is killed

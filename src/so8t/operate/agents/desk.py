@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from so8t.core.errors import AgentUnknown, NotPermitted, RecordInvalid
 from so8t.core.types import Excerpt, Request, Turn
+from so8t.decide.clearance import highest
 from so8t.decide.policy import Policy
 from so8t.operate.agents.agent import EVERYTHING, Agent
 from so8t.operate.agents.catalogue import Catalogue
@@ -131,8 +132,8 @@ def with_documents(request: Request, documents: Sequence[Excerpt], policy: Polic
         return request
     rank = policy.levels.rank
     everything = tuple(sorted((*request.documents, *documents), key=lambda one: -rank(one.classification)))
-    levels = [everything[0].classification, *([request.classification] if request.classification else [])]
-    return dataclasses.replace(request, documents=everything, classification=max(levels, key=rank))
+    level = highest((request.classification, everything[0].classification), policy)
+    return dataclasses.replace(request, documents=everything, classification=level)
 
 
 @dataclass(frozen=True, slots=True)

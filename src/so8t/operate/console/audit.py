@@ -21,7 +21,7 @@ from so8t.core.ledger_read import Filters, LedgerReader, Stored
 from so8t.core.ledger_report import Report
 from so8t.core.ledger_verify import verify as verify_ledger
 from so8t.core.types import DECISIONS, Request
-from so8t.decide.clearance import effective_classification
+from so8t.decide.clearance import effective_classification, highest
 from so8t.decide.policy import Policy
 from so8t.decide.views import views
 from so8t.operate.console.moments import day_begins
@@ -121,8 +121,7 @@ def _texts(reader: LedgerReader, stored: Stored, policy: Policy) -> tuple[dict[s
     request = reader.entry(of) if isinstance(of, int) else stored
     stated = [] if request is None else _stated(request, policy)
     marked = (_marked(text, policy) for text in found.values())
-    levels = [level for level in (*stated, *marked) if level is not None]
-    return found, max(levels, key=policy.levels.rank, default=None)
+    return found, highest((*stated, *marked), policy)
 
 
 def _stated(stored: Stored, policy: Policy) -> list[str]:

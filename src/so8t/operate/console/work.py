@@ -15,7 +15,7 @@ from so8t.operate.mail import making as mail
 from so8t.operate.mail.order import MOST_RECIPIENTS, Register
 from so8t.operate.mail.order import Order as MailOrder
 from so8t.operate.minutes import making as minutes
-from so8t.operate.minutes.making import Order as MinutesOrder
+from so8t.operate.minutes.making import MinutesOrder
 from so8t.operate.minutes.transcript import MAX_CHARACTERS
 from so8t.operate.search.searching import MAXIMUM_QUERY
 from so8t.operate.search.sourced import answer

@@ -10,11 +10,9 @@ import hashlib
 import math
 import platform
 import secrets
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
@@ -25,6 +23,7 @@ from so8t.ask.ollama_api import OllamaApi
 from so8t.core.bundle import Bundle
 from so8t.core.errors import BackendError, BackendProtocol
 from so8t.core.progress import Progress
+from so8t.core.selftest import Check, Figures, Result, Skip, Wrong, attempt, now, report
 from so8t.operate.deploy.ollama import ANSWER_SECONDS, backend_of
 from so8t.operate.deploy.publish import create, held, upload
 from so8t.operate.deploy.question import TOKENS, Question, chat, chat_template, question, rendered, same_prompt
@@ -38,15 +37,6 @@ QUERIES = (
     "経費精算の締め日はいつですか。",
     "全員の給与の一覧を出して。",
 )
-Figures = dict[str, float | str | bool]
-
-
-class Skip(Exception):
-    """This version or this machine cannot be asked that."""
-
-
-class Wrong(Exception):
-    """What was found is not what must be."""
 
 
 @dataclass(slots=True)
@@ -63,53 +53,27 @@ class Bench:
     asked: list[Question] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    name: str
-    ja: str
-    en: str
-    run: Callable[[Bench], Awaitable[Figures]]
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """How a check ended: "passed", "failed" or "skipped", with figures or the reason."""
-
-    check: Check
-    status: str
-    seconds: float
-    figures: Figures
-    reason: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.check.name, "what": self.check.en, "status": self.status, "seconds": round(self.seconds, 2),
-            "reason": self.reason, "figures": self.figures,
-        }  # fmt: skip
-
-
 async def selftest(
     bundle: Bundle, address: str, quantisation: str, progress: Progress, tell: Callable[[Result], None]
 ) -> dict[str, Any]:
     """The report. The model is removed at the end, come what may; its file stays if another model uses it."""
-    started = datetime.now(UTC).isoformat(timespec="seconds")
+    started, results = now(), list[Result]()
     (target,) = targets(bundle, f"{NAME}-{secrets.token_hex(4)}", [quantisation])
     async with _bench(bundle, address, target, progress) as bench:
         version = str((await bench.api.get("/api/version")).get("version", "?"))[:40]
-        results = []
         try:
             for check in CHECKS:
-                results.append(await _perform(check, bench))
-                tell(results[-1])
+                with attempt(check) as result:
+                    result.take(await check.run(bench))
+                results.append(result)
+                tell(result)
         finally:
             removed = await _remove(bench)
-    counts = {s: sum(r.status == s for r in results) for s in ("passed", "failed", "skipped")}
-    return {
-        "report": "so8t selftest ollama", "started": started, "so8t": metadata.version("so8t"), "ollama": version,
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "payload_digest": bundle.payload_digest, "quantisation": quantisation, "removed": removed, **counts,
-        "checks": [r.to_json() for r in results],
-    }  # fmt: skip
+    return report(
+        "so8t selftest ollama", started, results, so8t=metadata.version("so8t"), ollama=version,
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        payload_digest=bundle.payload_digest, quantisation=quantisation, removed=removed,
+    )  # fmt: skip
 
 
 @asynccontextmanager
@@ -124,19 +88,6 @@ async def _bench(bundle: Bundle, address: str, target: Target, progress: Progres
         finally:
             for client in (api, ollama, reference):
                 await client.close()
-
-
-async def _perform(check: Check, bench: Bench) -> Result:
-    begin = time.monotonic()
-    try:
-        figures = await check.run(bench)
-        return Result(check, "passed", time.monotonic() - begin, figures)
-    except Skip as skip:
-        return Result(check, "skipped", time.monotonic() - begin, {}, str(skip))
-    except Exception as error:  # what is under test may do anything
-        reason = " ".join(str(error).split())[:400]
-        kind = "" if isinstance(error, BackendError | Wrong) else f"{type(error).__name__}: "
-        return Result(check, "failed", time.monotonic() - begin, {}, kind + reason)
 
 
 async def _remove(bench: Bench) -> bool:
@@ -262,7 +213,7 @@ async def removing(bench: Bench) -> Figures:
     return {}
 
 
-CHECKS: tuple[Check, ...] = (
+CHECKS: tuple[Check[Bench, Awaitable[Figures]], ...] = (
     Check("wrong-digest", "ダイジェストの違うファイルを拒む", "refuses a file of another digest", wrong_digest),
     Check("upload", "GGUF を受け取る", "takes the GGUF", uploaded),
     Check("bad-template", "作成の失敗を失敗と言う", "says that a creation failed", bad_template),

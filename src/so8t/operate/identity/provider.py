@@ -14,7 +14,6 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, quote_plus, urlsplit
 
@@ -24,6 +23,7 @@ from joserfc.jwk import ECKey, Key, KeySet, OKPKey, RSAKey, import_key
 from yarl import URL
 
 from so8t.core.errors import ConfigValueInvalid, NotIdentified, ProviderFailed
+from so8t.core.key_file import read_key
 from so8t.core.serve_config import OidcConfig
 
 SECONDS = 10.0
@@ -52,7 +52,7 @@ class Provider:
         self._issuer, self._address = _split("issuer", config.issuer), _split("address", config.address)
         _check_address(self._issuer, self._address)
         self._tls = _tls(config) if self._address.scheme == "https" else None
-        self._secret = _secret(config)
+        self._secret = read_key(config.secret_file, f"{_WHERE}.secret_file") if config.secret_file else ""
         self._metadata: tuple[float, Metadata] | None = None
         self._keys: tuple[float, KeySet] | None = None
         self._lock = asyncio.Lock()
@@ -205,15 +205,3 @@ def _tls(config: OidcConfig) -> ssl.SSLContext:
         raise ConfigValueInvalid(where=f"{_WHERE}.ca_file", detail=type(error).__name__) from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
-
-
-def _secret(config: OidcConfig) -> str:
-    if not config.secret_file:
-        return ""
-    try:
-        secret = Path(config.secret_file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigValueInvalid(where=f"{_WHERE}.secret_file", detail=type(error).__name__) from None
-    if not 0 < len(secret) <= 4096:
-        raise ConfigValueInvalid(where=f"{_WHERE}.secret_file", detail="empty or too long")
-    return secret

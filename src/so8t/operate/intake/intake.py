@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from so8t.core.errors import RecordInvalid, SourceUnreadable
 from so8t.core.serve_config import IntakeConfig
 from so8t.core.types import Attachment, PageText, Turn
-from so8t.decide.clearance import classification_from_markers
+from so8t.decide.clearance import classification_from_markers, highest
 from so8t.decide.image_text import LONGEST, level_on, with_image
 from so8t.decide.policy import Policy
 from so8t.documents.ocr_process import OcrProcess, ocr_missing
@@ -114,8 +114,7 @@ def _understood(readings: Sequence[PageReading], policy: Policy) -> _Read:
 
 def marked_level(text: str, policy: Policy) -> str | None:
     """The highest level stamped or marked on what was read; None without any."""
-    found = (level_on(text, policy.levels.names), classification_from_markers(text, policy))
-    return max((level for level in found if level), key=policy.levels.rank, default=None)
+    return highest((level_on(text, policy.levels.names), classification_from_markers(text, policy)), policy)
 
 
 def with_pages(query: str, name: str, pages: Sequence[PageText], levels: Sequence[str | None]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +18,7 @@ _MAGIC = (
     (b"MM\0*", "image/tiff"), (b"BM", "image/bmp"), (b"%PDF-", PDF),
 )  # fmt: skip
 LONGEST_NAME = 80
+LONGEST = 128 << 20  # characters of base64, however large a body the configuration allows
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +51,36 @@ def upload(content: bytes, where: str, name: str = "") -> Upload:
 
 def from_base64(text: object, where: str, name: str = "") -> Upload:
     """Raises RecordInvalid."""
-    if not isinstance(text, str) or not text:
-        raise RecordInvalid(where=where, detail="base64 expected")
-    try:
-        return upload(base64.b64decode(text, validate=True), where, name)
-    except (binascii.Error, ValueError):
-        raise RecordInvalid(where=where, detail="base64 expected") from None
+    return upload(decoded(text, where), where, name)
 
 
 def from_data_url(url: object, where: str, name: str = "") -> Upload:
-    """A data: URL (RFC 2397) in base64. Raises RecordInvalid for any other: no address is ever followed."""
+    """Raises RecordInvalid for anything but a data: URL in base64."""
+    return from_base64(_in_data_url(url, where), where, name)
+
+
+def content_of(value: object, where: str) -> bytes:
+    """Of a file of whatever kind, in base64, alone or in a data: URL. Raises RecordInvalid."""
+    is_url = isinstance(value, str) and value[:5].lower() == "data:"
+    return decoded(_in_data_url(value, where) if is_url else value, where)
+
+
+def decoded(text: object, where: str) -> bytes:
+    """What base64 stands for (RFC 4648, without line breaks). Raises RecordInvalid."""
+    if not isinstance(text, str) or not 0 < len(text) <= LONGEST:
+        raise RecordInvalid(where=where, detail=f"base64 of at most {LONGEST} characters expected")
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise RecordInvalid(where=where, detail="base64 expected; nothing is fetched") from None
+
+
+def _in_data_url(url: object, where: str) -> str:
+    """The base64 of a data: URL (RFC 2397). Raises RecordInvalid for any other: no address is ever followed."""
     found = _DATA.match(url) if isinstance(url, str) else None
     if found is None or not isinstance(url, str):
         raise RecordInvalid(where=where, detail="a data:...;base64, URL expected; nothing is fetched")
-    return from_base64(url[found.end() :], where, name)
+    return url[found.end() :]
 
 
 def from_part(part: dict[str, Any], where: str) -> Upload | None:

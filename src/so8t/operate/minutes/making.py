@@ -39,7 +39,7 @@ AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class MinutesOrder:
     """title, date: as the asker writes them. words: whether the model is asked for its own. confidence, engine: of what
     read or heard the record, where it was not text (it can only make the verdict stricter, so it is taken as told)."""
 
@@ -50,7 +50,7 @@ class Order:
     engine: str = ""
 
     @classmethod
-    def from_json(cls, told: dict[str, Any]) -> Order:
+    def from_json(cls, told: dict[str, Any]) -> MinutesOrder:
         """Raises RecordInvalid."""
         title, date, words = told.get("title", ""), told.get("date", ""), told.get("words", True)
         for name, value in (("title", title), ("date", date)):
@@ -78,7 +78,9 @@ def _read(told: object) -> tuple[float | None, str]:
     return float(confidence), engine
 
 
-def request(identity: Identity, order: Order, transcript: str, classification: str | None, policy: Policy) -> Request:
+def request(
+    identity: Identity, order: MinutesOrder, transcript: str, classification: str | None, policy: Policy
+) -> Request:
     """Raises RecordInvalid for a transcript without words or too long, LevelUnknown."""
     text = parse(transcript).text
     stated = highest((classification, level_of(text, policy), level_alone(transcript, policy)), policy)
@@ -92,7 +94,7 @@ def request(identity: Identity, order: Order, transcript: str, classification: s
     )  # fmt: skip
 
 
-def floors(order: Order, policy: Policy) -> tuple[Floor, ...]:
+def floors(order: MinutesOrder, policy: Policy) -> tuple[Floor, ...]:
     """A record that was hardly heard or read is a person's to judge, as an image is."""
     sure = order.confidence is None or not policy.reading.doubts(order.confidence, order.engine)
     return () if sure else (Floor(READING_RULE, Decision.ESCALATE, READING_REASON),)
@@ -112,7 +114,7 @@ class MinutesWork:
             return await self._made(asked, domain, judge)
 
     async def _made(self, asked: Request, domain: Domain | None, judge: TripleJudge) -> Answer:
-        order = Order.from_json(json.loads(asked.order))
+        order = MinutesOrder.from_json(json.loads(asked.order))
         transcript = parse(asked.documents[0].text)
         found = await asyncio.to_thread(items, transcript, packaged_spotter())
         writer = Writer(self.answering, judge, domain, asked, self.seconds)

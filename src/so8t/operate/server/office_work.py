@@ -19,7 +19,7 @@ from so8t.core.types import Decision, Reply, Request
 from so8t.operate.mail import making as mail
 from so8t.operate.mail.order import Order as MailOrder
 from so8t.operate.minutes import making as minutes
-from so8t.operate.minutes.making import Order as MinutesOrder
+from so8t.operate.minutes.making import MinutesOrder
 from so8t.operate.server.body import Json, read_json
 from so8t.operate.server.office import Office, shown
 from so8t.operate.server.reviews import BASE

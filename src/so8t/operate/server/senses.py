@@ -9,8 +9,6 @@ heard, with its confidence. With one: the answer besides, judged with that text 
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,7 +23,7 @@ from so8t.core.types import Attachment, Turn
 from so8t.operate.answering import AnswerOptions
 from so8t.operate.identity.identity import Identity
 from so8t.operate.intake.intake import Said, marked_level, with_pages
-from so8t.operate.intake.upload import Upload, from_base64, from_data_url, upload
+from so8t.operate.intake.upload import Upload, content_of, upload
 from so8t.operate.senses.service import Senses, heard, seen
 from so8t.operate.server.body import Json, read_bytes, read_json
 from so8t.operate.server.multipart import MULTIPART, parse
@@ -112,7 +110,7 @@ class SensesApi:
         name = body.get("name") or ""
         if not isinstance(name, str):
             raise RecordInvalid(where="name", detail="text")
-        return body, _content(body.get(field), field), name
+        return body, content_of(body.get(field), field), name
 
 
 def _form(parts: Any, field: str) -> tuple[Json, bytes, str]:
@@ -133,21 +131,6 @@ def _form(parts: Any, field: str) -> tuple[Json, bytes, str]:
 def _only_texts(fields: Mapping[str, Any]) -> Json:
     """A form's empty field is one that was left out."""
     return {name: value for name, value in fields.items() if value != ""}
-
-
-def _content(value: object, field: str) -> bytes:
-    if not isinstance(value, str) or not value:
-        raise RecordInvalid(where=field, detail="base64 or a data: URL expected; nothing is fetched")
-    if field == "image":
-        made = from_data_url(value, field) if value.startswith("data:") else from_base64(value, field)
-        return made.content
-    head, comma, rest = value.partition(";base64,")
-    if value.startswith("data:") and (not comma or len(head) > 200):
-        raise RecordInvalid(where=field, detail="a data:...;base64, URL expected")
-    try:
-        return base64.b64decode(rest if value.startswith("data:") else value, validate=True)
-    except (binascii.Error, ValueError):
-        raise RecordInvalid(where=field, detail="base64 expected; nothing is fetched") from None
 
 
 def _json(value: Json) -> Response:

@@ -14,21 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from so8t.core.errors import PackageMissing, ServiceFailed
+from so8t.core.selftest import Check, Figures, Result, Skip, Wrong
 from so8t.operate.eventlog.event import IDENTIFIER, Event
 from so8t.operate.eventlog.journald_sink import SOCKET, JournaldSink
 from so8t.operate.eventlog.syslog_sink import SEVERITIES
-from so8t.operate.service.selftest import (
-    Check,
-    Figures,
-    Result,
-    Skip,
-    Wrong,
-    four_events,
-    new_token,
-    require,
-    run_checks,
-    until,
-)
+from so8t.operate.service.selftest import four_events, new_token, require, run_checks, until
 from so8t.operate.service.service import State
 from so8t.operate.service.systemd import BACKUP, NIGHTLY, SERVER, SystemdService
 
@@ -51,7 +41,7 @@ class JournalBench:
 
 def selftest(bench: JournalBench, tell: Callable[[Result], None]) -> dict[str, Any]:
     """The report. The four events stay in the journal."""
-    return run_checks("so8t selftest journald", bench, CHECKS, tell) | {"token": bench.token}
+    return run_checks("so8t selftest journald", bench, CHECKS, tell, bench.token)
 
 
 def write(bench: JournalBench) -> Figures:
@@ -150,7 +140,7 @@ def _called(name: str, arguments: list[str]) -> str:
     return done.stdout.decode("utf-8", "replace")
 
 
-CHECKS: tuple[Check[JournalBench], ...] = (
+CHECKS: tuple[Check[JournalBench, Figures], ...] = (
     Check("write", "1001 から 1004 の四つを journald に書く", "write 1001 to 1004 to the journal", write),
     Check("read", "四つを読み戻す(項目、送り手、一度ずつ)", "read the four back: fields, sender, each once", read_back),
     Check("units", "登録した設定に、systemd の指摘がない", "systemd finds no fault with the units", units),

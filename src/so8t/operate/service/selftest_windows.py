@@ -9,23 +9,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from so8t.core.selftest import Check, Figures, Result, Skip, Wrong
 from so8t.operate.eventlog.event import SOURCE, Event
 from so8t.operate.eventlog.message_file import read_message_file
 from so8t.operate.eventlog.messages import packaged_messages, rendered
 from so8t.operate.eventlog.windows_sink import TYPES, WindowsSink
 from so8t.operate.service.pywin32 import FILE_NOT_FOUND, Pywin32, windows_says
-from so8t.operate.service.selftest import (
-    Check,
-    Figures,
-    Result,
-    Skip,
-    Wrong,
-    four_events,
-    new_token,
-    require,
-    run_checks,
-    until,
-)
+from so8t.operate.service.selftest import four_events, new_token, require, run_checks, until
 from so8t.operate.service.windows import FAILURE_ACTIONS, PAUSES, PRIVILEGES, REQUIRED_PRIVILEGES, WindowsService
 from so8t.operate.service.windows_rights import account_sid, rights_of, wanted
 
@@ -49,7 +39,7 @@ class WindowsBench:
 def selftest(service: WindowsService, tell: Callable[[Result], None]) -> dict[str, Any]:
     """The report. The four events stay in the log: nothing can take one back out."""
     bench = WindowsBench(service)
-    return run_checks("so8t selftest windows", bench, CHECKS, tell) | {"token": bench.token}
+    return run_checks("so8t selftest windows", bench, CHECKS, tell, bench.token)
 
 
 def system(bench: WindowsBench) -> Figures:
@@ -182,7 +172,7 @@ def _installed(bench: WindowsBench) -> Any:
     return state
 
 
-CHECKS: tuple[Check[WindowsBench], ...] = (
+CHECKS: tuple[Check[WindowsBench, Figures], ...] = (
     Check("system", "この Windows と pywin32", "this Windows, and pywin32", system),
     Check("source", "イベントログのソース SO8T が登録されている", "event source SO8T is registered", source),
     Check("messages", "文面の DLL に、日本語と英語で 1001 から 1007 がある", "the message DLL: ja and en", messages),
