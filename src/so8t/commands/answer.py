@@ -70,6 +70,8 @@ def _passages(told: Json, lang: str) -> str:
     lines = [
         f"[{one['number']}] {printable(one['place'])} ({printable(one['classification'])})" for one in told["documents"]
     ]
+    if told["cut"]:
+        lines.append("長さの上限で切れた答えです。" if lang == "ja" else "Cut at the longest length.")
     if told["ledger"]:
         lines.append(f"{'台帳番号' if lang == 'ja' else 'ledger no.'} {told['ledger']['seq']}")
     return "\n".join(["", *lines])
