@@ -37,7 +37,7 @@ KEYS = {"id", "decision", "confidence", "probabilities", "opinions", "domain"}
 VERBS = ["run", *STAGES, "decide", "classify", "score", "plan", "doctor", "ledger", "status", "show", "policy"]
 VERBS += ["selftest", "deploy", "calibrate", "compare"]
 VERBS += ["tasks", "consistency", "serve", "users", "review", "backup", "search", "mcp"]
-VERBS += ["minutes", "mail", "service", "monitor", "see", "hear", "agents", "tools"]
+VERBS += ["answer", "minutes", "mail", "service", "monitor", "see", "hear", "agents", "tools"]
 
 
 @pytest.fixture

@@ -238,3 +238,17 @@ def test_what_breaks_before_the_model_is_asked_is_recorded_too(tmp_path: Path, m
     monkeypatch.setattr("so8t.operate.answering.AnswerCheck", broken)
     sentences, entries, _ = said(tmp_path, FakeBackend(SCORES, answer=ANSWER))
     assert "作れません" in sentences[-1] and entries[-1].data["answer_failed"] == "RecursionError"
+
+
+def test_one_who_leaves_before_the_first_sentence_is_recorded_too(tmp_path: Path) -> None:
+    async def main(gateway: Gateway) -> None:
+        stream = await gateway.stream(ASKED)
+        await stream.sentences.aclose()
+        await gateway.settled()
+
+    backend = FakeBackend(SCORES, answer=ANSWER)
+    with office(tmp_path, backend) as (gateway, reader):
+        asyncio.run(main(gateway))
+        decision, ended = reader.entries(kinds=("decision", "answer"))
+        assert ended.data["decision_seq"] == decision.seq and ended.data["answer_aborted"] is True
+        assert reader.texts(ended.seq)["reply"] == "" and len(backend.prompts) == 1  # never asked for an answer

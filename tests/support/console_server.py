@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
+import io
 import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -24,6 +25,7 @@ from so8t.core import signing
 from so8t.core.bundle import Bundle
 from so8t.core.ledger import Ledger
 from so8t.core.ledger_read import LedgerReader
+from so8t.core.progress import Progress
 from so8t.core.serve_config import (
     IdentityConfig,
     LedgerConfig,
@@ -52,7 +54,10 @@ from so8t.operate.intake.intake import intake_of
 from so8t.operate.policy_watch import PolicyWatch
 from so8t.operate.review.notify import Notifier
 from so8t.operate.review.queue import ReviewQueue
+from so8t.operate.search.folders import folders_of
+from so8t.operate.search.indexing import update
 from so8t.operate.search.service import search_of
+from so8t.operate.search.store import IndexStore
 from so8t.operate.server.guard import Guard
 from so8t.operate.server.protocol import GuardedHttp
 from so8t.operate.server.run import app_of, office_of
@@ -217,6 +222,17 @@ def serving(
         stop.set()
         thread.join(30)
         assert not thread.is_alive()
+
+
+def indexed(server: Server, **texts: str) -> None:
+    """Files of these names and texts where the server looks for documents, found from now on."""
+    running = server.running
+    for name, text in texts.items():
+        (server.folder / "documents" / f"{name}.txt").write_text(text, encoding="utf-8")
+    policy = running.policy.policy
+    store = IndexStore(Path(running.config.search.index), policy.levels.names, write=True)
+    update(store, folders_of(running.config.search, policy), policy, Progress(stream=io.StringIO()))
+    store.close()
 
 
 def eyes(*domains: Domain, policy: Policy = POLICY) -> Policy:

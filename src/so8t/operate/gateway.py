@@ -56,6 +56,15 @@ class Stream:
     sentences: AsyncGenerator[str]
     answer: Answer | None = None
 
+    @property
+    def reply(self) -> Reply:
+        """What ask() would have returned; without a text until `answer` is there."""
+        answer = self.answer or Answer("")
+        return Reply(
+            self.verdict, answer.text, self.entry.seq, self.entry.head, {},
+            answer.tokens, answer.prompt_tokens, not answer.stopped, answer.withheld, answer.failed,
+        )  # fmt: skip
+
 
 @dataclass(slots=True)
 class Gateway:
@@ -121,6 +130,7 @@ class Gateway:
         made = Stream(verdict, entry, _nothing(), refused)
         if refused is None:
             made.sentences = self._sentences(made, request, judge, options or AnswerOptions())
+            await anext(made.sentences)  # begun: closed unread, as by an asker who left during the judging, it ends too
         else:
             made.sentences = _said(refused.text)
         return made
@@ -253,10 +263,12 @@ class Gateway:
     async def _sentences(
         self, stream: Stream, request: Request, judge: TripleJudge, options: AnswerOptions
     ) -> AsyncGenerator[str]:
-        """Each sentence is held until the next is there, so that the last leaves after the entry of its end."""
+        """Nothing, then the sentences. Each is held until the next is there, so that the last leaves after the entry of
+        its end."""
         held, answer = "", None
         parts: list[str] = []
         try:
+            yield ""
             async with aclosing(self.answering.stream(request, stream.verdict.domain, judge, options)) as sentences:
                 async for sentence in sentences:
                     if isinstance(sentence, Answer):

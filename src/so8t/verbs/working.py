@@ -10,6 +10,7 @@ from so8t.verbs.verb import config_options, verb
 
 def add(verbs: Any) -> None:
     _search_verb(verbs)
+    _answer_verb(verbs)
     _mcp_verb(verbs)
     _office_verbs(verbs)
     _senses_verbs(verbs)
@@ -36,6 +37,29 @@ def _search_verb(verbs: Any) -> None:
     )
     search.add_argument("--limit", type=int, default=10, metavar="N", help="出す件数 / how many")
     search.add_argument("--policy", default=None, help="方針ファイル(既定は設定かバンドルのもの) / policy file")
+
+
+def _answer_verb(verbs: Any) -> None:
+    answer = verb(
+        verbs,
+        "answer",
+        "社内の文書から答える(動いているサーバーで。一文ずつ出す)",
+        "answer from the office's documents, by the running server, sentence by sentence",
+        "so8t.commands.answer:answer",
+        "answer 旅費の精算はいつまで? --key-file key.txt",
+    )
+    answer.add_argument("query", nargs="+", metavar="QUERY", help="問い / the question")
+    where = answer.add_mutually_exclusive_group()
+    where.add_argument(
+        "--folder", action="append", default=[], metavar="NAME", help="この名のフォルダだけ / only these"
+    )
+    where.add_argument("--agent", default="", metavar="NAME", help="この窓口に聞く / ask this agent")
+    _server_options(answer)
+
+
+def _server_options(parser: Any) -> None:
+    parser.add_argument("--server", default="http://127.0.0.1:8008", help="サーバー http(s)://IP:番号 / the server")
+    parser.add_argument("--key-file", type=Path, help="API キーのファイル(既定は環境変数 SO8T_KEY) / its file")
 
 
 def _mcp_verb(verbs: Any) -> None:
@@ -83,8 +107,7 @@ def _office_verbs(verbs: Any) -> None:
     for made in (minutes, mail):
         made.add_argument("--classification", default="", help="触れる資料の区分 / level of the material")
         made.add_argument("--no-words", action="store_true", help="モデルに文を書かせない / no words of the model's")
-        made.add_argument("--server", default="http://127.0.0.1:8008", help="サーバー http(s)://IP:番号 / the server")
-        made.add_argument("--key-file", type=Path, help="API キーのファイル(既定は環境変数 SO8T_KEY) / its file")
+        _server_options(made)
 
 
 def _senses_verbs(verbs: Any) -> None:

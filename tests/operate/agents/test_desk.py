@@ -206,3 +206,27 @@ def test_what_was_handed_over_is_answered_by_the_agent(start: Start) -> None:
         assert voted.status_code == 200 and voted.json()["agent"] == "finance"
         told = get(server, f"/so8t/v1/requests/{seq}").json()
         assert told["answer"] == "案をまとめました。" and "金融の業務を支えるアシスタント" in backend.prompts[-1]
+
+
+def test_an_agents_answer_as_it_comes_is_the_one_at_once(start: Start, office: OfficeFiles) -> None:
+    office.write("社内限定/旅費.txt", TRAVEL)
+    office.update()
+    with start(FakeBackend(SCORES, answer=f"{TRAVEL}はい。")) as server:
+        answer = ask(server, "rules", "旅費の精算はいつまで?", stream=True)
+        first, *sentences, end = [json.loads(part.removeprefix("data: ")) for part in answer.text.split("\n\n")[:-1]]
+        assert first["begin"]["agent"] == end["end"]["agent"] == last(server).data["agent"]
+        assert first["begin"]["tools"] == []
+        assert [one["sentence"]["source"] for one in sentences] == [1, None]
+        whole = ask(server, "rules", "旅費の精算はいつまで?").json()
+        assert {k: v for k, v in end["end"].items() if k != "ledger"} == {
+            k: v for k, v in whole.items() if k != "ledger"
+        }
+        # nothing read: every sentence is the model's own, and none is listed as held against a document
+        told = ask(server, "general", "案内文を作って。", stream=True).text.split("\n\n")[:-1]
+        events = [json.loads(part.removeprefix("data: ")) for part in told]
+        assert {event["sentence"]["source"] for event in events[1:-1]} == {None}
+        assert events[-1]["end"]["sentences"] == [] and events[-1]["end"]["answer"]
+        credit = ask(server, "finance", "この担保でいくらまで貸せますか。審査の判断をお願いします。", stream=True)
+        assert '"decision":"ESCALATE"' in credit.text and TRAVEL not in credit.text
+        assert ask(server, "nobody", "旅費", stream=True).status_code == 404
+        assert ask(server, "rules", "旅費", stream="yes").status_code == 400

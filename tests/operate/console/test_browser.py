@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
 
 import chromium
 import pytest
 from chromium import Browser, Tab
-from console_server import PASSWORD, Server
-from office_server import ANSWER
+from console_server import PASSWORD, Server, indexed
+from office_server import ANSWER, SCORES
+
+from so8t.ask.backend import FakeBackend, Piece
 
 pytestmark = [
     pytest.mark.slow,
@@ -97,6 +101,43 @@ def test_from_question_to_proof(server: Server, width: int, height: int) -> None
     in_chromium(story)
     kinds = [e.kind for e in server.running.reader.entries()]
     assert {"decision", "answer", "review", "access"} <= set(kinds)
+
+
+class Halting(FakeBackend):
+    """Says the first sentence, and the others only when it may."""
+
+    may = threading.Event()
+
+    async def stream(self, *_: Any, **__: Any) -> AsyncGenerator[Piece]:
+        first, rest = ANSWER[:10], ANSWER[10:]
+        yield Piece(f"{first}{rest[:10]}")
+        while not self.may.is_set():
+            await asyncio.sleep(0.01)
+        yield Piece(rest[10:], 9, True)
+
+
+@SIZES
+def test_an_answer_from_documents_comes_sentence_by_sentence(server: Server, width: int, height: int) -> None:
+    indexed(server, 旅費="旅費は<七日>以内に精算します。三行にまとめました。" + "長い" * 150 + "w" * 300)
+    backend = server.running.pool.replicas[0].backend = Halting(SCORES)
+    backend.may.clear()
+
+    async def story(browser: Browser) -> None:
+        user = await entered(browser, server, "sato", width, height)
+        await user.go(f"{server.address}/console/search?q=旅費")
+        await user.press("#answer button")
+        shown = await user.until(
+            f"document.querySelector('.paper')?.innerText.includes({ANSWER[:10]!r}) && document.body.innerText"
+        )
+        assert "[1]" in shown and "許可" in shown and "二つめ" not in shown and await user.overflow() <= 0
+        backend.may.set()
+        await user.until("document.querySelector('h1').innerText === '文書からの答え'")
+        shown = await user.text()
+        assert "二つめは人です。" in shown and "根拠なし" in shown and "<七日>" in shown and await user.overflow() <= 0
+        assert await user.run("document.activeElement.id") == "main"
+        clean(server, user)
+
+    in_chromium(story)
 
 
 @SIZES

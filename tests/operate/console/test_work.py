@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import io
+import json
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from console_server import Server
+from console_server import Server, indexed
 from office_server import ANSWER
-
-from so8t.core.progress import Progress
-from so8t.operate.search.folders import folders_of
-from so8t.operate.search.indexing import update
-from so8t.operate.search.store import IndexStore
 
 MEETING = """司会: では棚卸しは三月二十日に行うことに決定します。
 佐藤: はい、来週の金曜までに私が手順書を改訂して回します。
@@ -25,16 +19,6 @@ MAIL = {
     "register": "丁寧",
     "sender": "佐藤",
 }
-
-
-def indexed(server: Server, **texts: str) -> None:
-    running = server.running
-    for name, text in texts.items():
-        (server.folder / "documents" / f"{name}.txt").write_text(text, encoding="utf-8")
-    policy = running.policy.policy
-    store = IndexStore(Path(running.config.search.index), policy.levels.names, write=True)
-    update(store, folders_of(running.config.search, policy), policy, Progress(stream=io.StringIO()))
-    store.close()
 
 
 def test_minutes_from_the_form_to_the_page_of_the_request(browse: Callable[..., Any], server: Server) -> None:
@@ -107,6 +91,49 @@ def test_search_shows_what_the_visitor_may_read_and_answers_from_it(browse: Call
     assert told.status_code == 200 and "旅費は" in told.text and "役員" not in told.text
     assert ANSWER.split("。")[0] in told.text and "根拠なし" in told.text
     assert "見つかりません" in user.get("/console/search", params={"q": "ない言葉"}).text
+
+
+def events(browser: Any, query: str) -> list[dict[str, Any]]:
+    headers = {"accept": "text/event-stream", "sec-fetch-site": "same-origin"}
+    fields = {"query": query, "csrf": browser.csrf()}
+    answer = browser.client.post("/console/search", data=fields, headers=headers)
+    assert answer.headers["content-type"].startswith("text/event-stream"), answer.text
+    return [json.loads(part.removeprefix("data: ")) for part in answer.text.split("\n\n")[:-1]]
+
+
+def test_an_answer_comes_sentence_by_sentence_and_ends_as_the_same_page(
+    browse: Callable[..., Any], server: Server
+) -> None:
+    indexed(server, 旅費="旅費は<七日>以内に精算します。三行にまとめました。")
+    user = browse("sato")
+    page = user.get("/console/search", params={"q": "旅費"}).text
+    assert 'id="answer"' in page and 'id="live"' in page and "console.js" in page and "<script>" not in page
+    verdict, *sentences, last = events(user, "旅費")
+    assert verdict["decision"] == "ALLOW" and verdict["words"] == "許可"
+    assert [one["sentence"]["source"] for one in sentences] == [1, None, None]
+    assert "".join(one["sentence"]["text"] for one in sentences) == ANSWER
+    plain = user.post("/console/search", {"query": "旅費"}).text
+    number = re.compile(r"requests/\d+\">\d+")
+    assert body(number.sub("", last["page"])) == body(number.sub("", plain)) and "&lt;七日&gt;" in plain
+    assert f'requests/{verdict["seq"]}"' in last["page"] and "根拠なし" in plain and 'href="#D1"' in plain
+    page = user.get(f"/console/requests/{verdict['seq']}").text
+    assert ANSWER in page and "旅費.txt" in page
+
+
+def body(page: str) -> str:
+    return page.partition("<main")[2].partition("</main>")[0]
+
+
+def test_no_answer_says_why(browse: Callable[..., Any], server: Server) -> None:
+    indexed(server, 旅費="人に聞くべき旅費は七日以内に精算します。")
+    user = browse("sato")
+    told = events(user, "人に聞くべき旅費")
+    assert told[0]["decision"] == "ESCALATE" and "判断が必要です" in told[1]["notice"] and "人へ回す" in told[2]["page"]
+    notice, last = events(user, "ない言葉")
+    assert "見つかりません" in notice["notice"] and "見つかりません" in body(last["page"])
+    server.running.pool.replicas[0].backend.answer = "三行です。電話は 090-1234-5678 です。"  # type: ignore[attr-defined]
+    *_, last = events(user, "旅費")
+    assert "三行です。" in last["page"] and "差し止め" in last["page"] and "090" not in last["page"]
 
 
 def test_bad_forms(browse: Callable[..., Any], server: Server) -> None:

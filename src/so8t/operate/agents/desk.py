@@ -22,9 +22,10 @@ from so8t.operate.agents.catalogue import Catalogue
 from so8t.operate.answering import AnswerOptions
 from so8t.operate.gateway import MAX_QUERY, Gateway
 from so8t.operate.identity.identity import Identity
-from so8t.operate.search.searching import MAXIMUM_QUERY, Hit, Result
+from so8t.operate.search.searching import MAXIMUM_QUERY, Result
 from so8t.operate.search.service import DocumentSearch
-from so8t.operate.search.sourced import Sourced, excerpts, sourced
+from so8t.operate.search.sourced import Reading, Sourced, excerpts
+from so8t.operate.search.streamed import SourcedStream
 
 if TYPE_CHECKING:  # an office without tools does not load what speaks to them
     from so8t.operate.tools.calling import Called, ToolDesk
@@ -34,13 +35,14 @@ LOOKED_AT = 10  # documents found; the best passages of them are read
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request with what was read for it. left_out: places of passages that may hold orders; `called`: tools that the
-    model called; hits: what the search found."""
+    """A request with what was read for it; `called`: tools that the model called."""
 
-    request: Request
-    left_out: tuple[str, ...] = ()
+    reading: Reading
     called: tuple[Called, ...] = ()
-    hits: tuple[Hit, ...] = ()
+
+    @property
+    def request(self) -> Request:
+        return self.reading.request
 
 
 @dataclass(slots=True)
@@ -72,7 +74,7 @@ class AgentDesk:
         Raises AgentUnknown, NotPermitted, and what the search and the ledger raise.
         """
         if not request.agent or len(request.query) > MAX_QUERY:  # one too long is the gateway's to refuse
-            return Prepared(request)
+            return Prepared(Reading(request))
         agent = self.open(identity, request.agent)
         found = await self._found(identity, agent, request.query)
         documents, left_out = self._excerpts(agent, found, identity) if found else ((), ())
@@ -82,21 +84,32 @@ class AgentDesk:
             called = await self.tools.chosen(identity, agent, made, self.calls)
             told = tuple(excerpt for one in called for excerpt in one.excerpts)
             made = with_documents(made, told, self.gateway.judge.policy)
-        return Prepared(made, left_out, called, found.hits if found else ())
+        return Prepared(Reading(made, found.hits if found else (), left_out), called)
 
     async def ask(
         self, identity: Identity, name: str, query: str, history: Sequence[Turn] = (),
         options: AnswerOptions | None = None,
     ) -> Answered:  # fmt: skip
         """Raises what prepared() and Gateway.ask raise."""
+        agent, prepared = await self._put(identity, name, query, history)
+        made = prepared.reading.sourced(await self.gateway.ask(prepared.request, options))
+        return Answered(made, about(agent, prepared.called))
+
+    async def stream(
+        self, identity: Identity, name: str, query: str, history: Sequence[Turn] = (),
+        options: AnswerOptions | None = None,
+    ) -> SourcedStream:  # fmt: skip
+        """ask() as it comes. Raises what prepared() and Gateway.stream raise."""
+        agent, prepared = await self._put(identity, name, query, history)
+        made = await self.gateway.stream(prepared.request, options)
+        return SourcedStream(prepared.reading, made, about(agent, prepared.called))
+
+    async def _put(self, identity: Identity, name: str, query: str, history: Sequence[Turn]) -> tuple[Agent, Prepared]:
         agent = self.open(identity, name)
         request = Request(
             f"req-{uuid4().hex}", query, identity.clearance, None, None, identity.name, tuple(history), agent=agent.id
         )
-        prepared = await self.prepared(identity, request)
-        reply = await self.gateway.ask(prepared.request, options)
-        made = sourced(reply, prepared.request.documents, prepared.hits, prepared.left_out)
-        return Answered(agent, made, prepared.called)
+        return agent, await self.prepared(identity, request)
 
     async def _found(self, identity: Identity, agent: Agent, query: str) -> Result | None:
         """None where the agent reads nothing, or the request holds nothing to look for."""
@@ -138,15 +151,18 @@ def with_documents(request: Request, documents: Sequence[Excerpt], policy: Polic
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """An agent's answer with its sources, and what the model called for it."""
+    """An agent's answer with its sources. about: whose it is."""
 
-    agent: Agent
     sourced: Sourced
-    called: tuple[Called, ...]
+    about: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "agent": {"name": self.agent.id, "digest": self.agent.digest},
-            **self.sourced.to_json(),
-            "tools": [one.to_json() for one in self.called],
-        }
+        return {**self.about, **self.sourced.to_json()}
+
+
+def about(agent: Agent, called: Sequence[Called]) -> dict[str, Any]:
+    """Which agent answers, and what the model called for it."""
+    return {
+        "agent": {"name": agent.id, "digest": agent.digest},
+        "tools": [one.to_json() for one in called],
+    }

@@ -8,24 +8,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Any
 from uuid import uuid4
 
-import orjson
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response
 
-from so8t.core.errors import RecordInvalid, So8tError
+from so8t.core.errors import RecordInvalid
 from so8t.core.types import Request
 from so8t.decide.clearance import highest
 from so8t.operate.answering import AnswerOptions
 from so8t.operate.console.exchange import conversation, level_reached, own_exchange
-from so8t.operate.console.page import SIGNS
+from so8t.operate.console.live import judged, live, wanted
 from so8t.operate.console.visit import Visit, number
 from so8t.operate.gateway import MAX_QUERY, Stream
 from so8t.operate.intake.intake import Said, carried
-from so8t.operate.server.errors import message
-from so8t.report.figures import DECISION_WORDS
 
-STREAM = "text/event-stream"
 KINDS = "image/png,image/jpeg,image/tiff,image/bmp,image/webp,application/pdf"
 
 
@@ -49,9 +46,8 @@ async def ask(visit: Visit) -> Response:
     """A stream of JSON events for our script, else the page with the answer. Raises what the gateway raises."""
     request, options = await _request(visit), AnswerOptions(visit.console.maximum_tokens)
     gateway = visit.running.gateway
-    if visit.http.headers.get("accept") == STREAM:
-        stream = await gateway.stream(request, options)
-        return StreamingResponse(_events(stream, visit.lang), 200, media_type=STREAM)
+    if wanted(visit.http):
+        return live(_events(await gateway.stream(request, options), visit.lang))
     reply = await gateway.ask(request, options)
     return RedirectResponse(f"/console/chat?after={reply.ledger_seq}", 303)
 
@@ -81,23 +77,11 @@ async def _request(visit: Visit) -> Request:
     return (await desk.prepared(identity, request)).request if desk else request
 
 
-async def _events(stream: Stream, lang: str) -> AsyncGenerator[bytes]:
-    """verdict, text ..., end; an error in place of the end. Closing it early is recorded by the gateway."""
-    verdict, seq = stream.verdict, stream.entry.seq
-    decision = verdict.decision.value
-    yield _event({
-        "decision": decision, "sign": SIGNS[decision], "words": DECISION_WORDS[decision].only(lang),
-        "reference": verdict.policy_ref or "", "seq": seq,
-    })  # fmt: skip
-    try:
-        async with aclosing(stream.sentences) as sentences:
-            async for sentence in sentences:
-                yield _event({"text": sentence})
-    except So8tError as error:
-        yield _event({"error": message(error)})
-        return
-    yield _event({"end": seq})
-
-
-def _event(value: dict[str, object]) -> bytes:
-    return b"data: " + orjson.dumps(value) + b"\n\n"
+async def _events(stream: Stream, lang: str) -> AsyncGenerator[dict[str, Any]]:
+    """verdict, text ..., end. Closing it early is recorded by the gateway."""
+    seq = stream.entry.seq
+    async with aclosing(stream.sentences) as sentences:
+        yield judged(stream.verdict.decision, stream.verdict.policy_ref, seq, lang)
+        async for sentence in sentences:
+            yield {"text": sentence}
+    yield {"end": seq}

@@ -5,11 +5,16 @@ Minutes and drafts are kept in the ledger, so the form leads to the page of the 
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
 from starlette.responses import RedirectResponse, Response
 
 from so8t.core.errors import RecordInvalid
 from so8t.core.types import Request
 from so8t.operate.answering import AnswerOptions
+from so8t.operate.console.live import judged, live, wanted
 from so8t.operate.console.visit import Visit
 from so8t.operate.mail import making as mail
 from so8t.operate.mail.order import MOST_RECIPIENTS, Register
@@ -19,6 +24,7 @@ from so8t.operate.minutes.making import MinutesOrder
 from so8t.operate.minutes.transcript import MAX_CHARACTERS
 from so8t.operate.search.searching import MAXIMUM_QUERY
 from so8t.operate.search.sourced import answer
+from so8t.operate.search.streamed import SourcedStream, stream
 from so8t.operate.server.app import NotFoundHere
 
 SHOWN, READ = 20, 10  # documents found that are listed, and that an answer is written from
@@ -35,14 +41,33 @@ async def search(visit: Visit) -> Response:
 
 
 async def answered(visit: Visit) -> Response:
-    """An answer from what is found, each sentence with the passage it stands on."""
+    """An answer from what is found, each sentence with the passage it stands on; for our script as it comes."""
     query, documents = visit.form.one("query", MAXIMUM_QUERY).strip(), visit.running.search
     if documents is None:
         raise NotFoundHere(detail="serve.search")
     found = await documents.ask(visit.identity, query, None, READ)
-    options = AnswerOptions(visit.console.maximum_tokens)
-    made = await answer(visit.running.gateway, visit.identity, query, found, options)
-    return visit.page("answer", "search", query=query, told=made.to_json(), seq=made.reply and made.reply.ledger_seq)
+    gateway, options = visit.running.gateway, AnswerOptions(visit.console.maximum_tokens)
+    if wanted(visit.http):
+        return live(_events(visit, query, await stream(gateway, visit.identity, query, found, options)))
+    return _answer(visit, query, (await answer(gateway, visit.identity, query, found, options)).to_json())
+
+
+async def _events(visit: Visit, query: str, made: SourcedStream) -> AsyncGenerator[dict[str, Any]]:
+    """verdict, sentence or notice ..., and the page that says it all. Closing it early is recorded by the gateway."""
+    async with aclosing(made.events()) as events:
+        async for event in events:
+            if "begin" in event:
+                if made.stream is not None:
+                    verdict = made.stream.verdict
+                    yield judged(verdict.decision, verdict.policy_ref, made.stream.entry.seq, visit.lang)
+            elif "end" in event:
+                yield {"page": bytes(_answer(visit, query, event["end"]).body).decode()}
+            else:
+                yield event
+
+
+def _answer(visit: Visit, query: str, told: dict[str, Any]) -> Response:
+    return visit.page("answer", "search", query=query, told=told)
 
 
 async def minutes_form(visit: Visit) -> Response:

@@ -36,12 +36,16 @@ class Sentence:
     text: str
     source: int | None
 
+    def to_json(self) -> dict[str, Any]:
+        return {"text": self.text, "source": self.source}
+
 
 @dataclass(frozen=True, slots=True)
 class Sourced:
     """`reply` None: nothing was found, so nobody was asked. `left_out`: places of passages that may hold orders.
 
-    `readings`: the confidence of those read by OCR, by their id; `doubtful`: numbers of those read badly.
+    `readings`: the confidence of those read by OCR, by their id; `doubtful`: numbers of those read badly. `notice`: the
+    office's own words where there is no answer, or no more of it.
     """
 
     reply: Reply | None
@@ -50,24 +54,38 @@ class Sourced:
     left_out: tuple[str, ...]
     readings: Mapping[str, float] = field(default_factory=dict)
     doubtful: tuple[int, ...] = ()
+    notice: str = ""
 
     @property
     def text(self) -> str:
         """The answer, and under one that was released which of its sources may have been misread."""
-        if self.reply is None:
-            return NOT_FOUND
-        warned = self.doubtful and self.sentences
-        return self.reply.text + (MISREAD.format(numbers=_numbers(self.doubtful)) if warned else "")
+        return NOT_FOUND if self.reply is None else self.reply.text + self.warning
+
+    @property
+    def warning(self) -> str:
+        """Which sources may have been misread, or ""."""
+        return MISREAD.format(numbers=_numbers(self.doubtful)) if self.doubtful and self.sentences else ""
 
     def to_json(self) -> dict[str, Any]:
-        verdict = self.reply.verdict if self.reply else None
+        reply = self.reply
         return {
             "answer": self.text,
+            **self.ground(),
+            "sentences": [sentence.to_json() for sentence in self.sentences],
+            "notice": self.notice,
+            "withheld": reply.withheld if reply else "",
+            "cut": bool(reply and reply.cut),
+            "failed": bool(reply and reply.failed),
+        }
+
+    def ground(self) -> dict[str, Any]:
+        """What is known before the answer is: the verdict, and what it is to be taken from."""
+        verdict = self.reply.verdict if self.reply else None
+        return {
             "decision": verdict.decision if verdict else None,
             "reason": verdict.reason if verdict else "",
             "ledger": {"seq": self.reply.ledger_seq, "head": self.reply.ledger_head} if self.reply else None,
             "classification": max_level(self.documents),
-            "sentences": [{"text": s.text, "source": s.source} for s in self.sentences],
             "documents": [
                 {"number": n, "id": d.id, "place": d.place, "classification": d.classification, "passage": d.text,
                  "ocr_confidence": self.readings.get(d.id), "doubtful": n in self.doubtful}
@@ -82,28 +100,45 @@ def max_level(documents: Sequence[Excerpt]) -> str | None:
     return documents[0].classification if documents else None
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A request with what was read for it. `hits`: those found, which know of their OCR; `left_out` as in Sourced."""
+
+    request: Request
+    hits: tuple[Hit, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    def sourced(self, reply: Reply | None) -> Sourced:
+        """A reply held against the documents it was to be taken from; None where nobody was asked."""
+        documents = self.request.documents
+        readings = {hit.id: round(hit.confidence, 4) for hit in self.hits if hit.confidence is not None}
+        bad = {hit.id for hit in self.hits if hit.doubtful}
+        doubtful = tuple(n for n, one in enumerate(documents, 1) if one.id in bad)
+        sentences = supported(reply.text, documents) if reply and documents and released(reply) else ()
+        notice = NOT_FOUND if reply is None else "" if released(reply) else reply.text
+        return Sourced(reply, documents, sentences, self.left_out, readings, doubtful, notice)
+
+
+def read_for(identity: Identity, query: str, found: Result, policy: Policy) -> Reading:
+    """A question with the best of what was found for it, at the highest level of that."""
+    documents, left_out = excerpts(found.hits, identity.clearance, policy)
+    request = Request(
+        f"req-{uuid4().hex}", query, identity.clearance, max_level(documents), None, identity.name, (), documents
+    )
+    return Reading(request, found.hits, left_out)
+
+
 async def answer(
     gateway: Gateway, identity: Identity, query: str, found: Result, options: AnswerOptions | None = None
 ) -> Sourced:
     """Raises what Gateway.ask raises."""
-    policy = gateway.judge.policy
-    documents, left_out = excerpts(found.hits, identity.clearance, policy)
-    if not documents:
-        return Sourced(None, (), (), left_out)
-    request = Request(
-        f"req-{uuid4().hex}", query, identity.clearance, documents[0].classification, None, identity.name, (), documents
-    )
-    return sourced(await gateway.ask(request, options), documents, found.hits, left_out)
+    reading = read_for(identity, query, found, gateway.judge.policy)
+    return reading.sourced(await gateway.ask(reading.request, options) if reading.request.documents else None)
 
 
-def sourced(reply: Reply, documents: tuple[Excerpt, ...], hits: Sequence[Hit], left_out: tuple[str, ...]) -> Sourced:
-    """A reply held against the documents it was to be taken from; `hits`: those found, which know of their OCR."""
-    released = reply.verdict.decision is Decision.ALLOW and not (reply.withheld or reply.failed)
-    readings = {hit.id: round(hit.confidence, 4) for hit in hits if hit.confidence is not None}
-    bad = {hit.id for hit in hits if hit.doubtful}
-    doubtful = tuple(n for n, one in enumerate(documents, 1) if one.id in bad)
-    sentences = supported(reply.text, documents) if released and documents else ()
-    return Sourced(reply, documents, sentences, left_out, readings, doubtful)
+def released(reply: Reply) -> bool:
+    """Whether a reply's text is the model's, not the office's word that there is none."""
+    return reply.verdict.decision is Decision.ALLOW and not (reply.withheld or reply.failed)
 
 
 def excerpts(hits: Sequence[Hit], clearance: str, policy: Policy) -> tuple[tuple[Excerpt, ...], tuple[str, ...]]:
@@ -130,7 +165,7 @@ def _numbers(found: Sequence[int]) -> str:
 
 
 def _source(sentence: str, passages: Sequence[str]) -> int | None:
-    if not pairs(sentence):
+    if not pairs(sentence) or not passages:
         return None
     shares = [share(sentence, passage) for passage in passages]
     best = max(range(len(shares)), key=shares.__getitem__)

@@ -1,7 +1,8 @@
 """Agents and their tools over HTTP.
 
 GET  /so8t/v1/agents                        the agents that the asker may use
-POST /so8t/v1/agents/NAME/ask               {"query", "history"?: [{"role", "content"}]} -> answer with its sources
+POST /so8t/v1/agents/NAME/ask               {"query", "history"?: [{"role", "content"}], "stream"?} -> answer with its
+                                            sources
 POST /so8t/v1/agents/NAME/tools/SERVER/TOOL {"arguments", "case"?} -> what became of the call
 GET  /so8t/v1/tools                         every allowed tool as it is now and as it was approved, for administrators
 POST /so8t/v1/tools/SERVER/TOOL/approve     {"digest"}: of the description that was read
@@ -23,7 +24,8 @@ from so8t.core.types import Turn
 from so8t.operate.agents.desk import AgentDesk
 from so8t.operate.answering import AnswerOptions
 from so8t.operate.identity.identity import Role
-from so8t.operate.server.body import Json, read_json
+from so8t.operate.server.body import Json, flag, read_json
+from so8t.operate.server.event_stream import event_stream
 from so8t.operate.server.office import Office
 from so8t.operate.server.openai import turns
 from so8t.operate.server.reviews import BASE
@@ -67,8 +69,10 @@ class Agents:
             raise RecordInvalid(where="history", detail="text alone")
         earlier = [Turn(one.role, one.text) for one in said]  # type: ignore[arg-type]
         options = AnswerOptions(self.office.maximum_tokens)
-        made = await self.desk.ask(identity, http.path_params["name"], query, earlier, options)
-        return _json(made.to_json())
+        name = http.path_params["name"]
+        if flag(body, "stream"):
+            return event_stream((await self.desk.stream(identity, name, query, earlier, options)).events())
+        return _json((await self.desk.ask(identity, name, query, earlier, options)).to_json())
 
     async def call(self, http: HttpRequest) -> Response:
         identity = await self.office.identity(http)

@@ -29,6 +29,14 @@ async def read_json(request: Request, maximum: int = MAX_BYTES) -> Json:
     return value
 
 
+def flag(body: Json, name: str) -> bool:
+    """Whether it is set; false where it is not there. Raises RecordInvalid."""
+    value = body.get(name)
+    if value not in (None, True, False):
+        raise RecordInvalid(where=name, detail="true or false expected")
+    return bool(value)
+
+
 async def read_bytes(request: Request, maximum: int, seconds: float | None = None) -> bytes:
     """`seconds`: shorter for those who are not known yet; a body that trickles holds one of the places."""
     seconds = SECONDS if seconds is None else seconds

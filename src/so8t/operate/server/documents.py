@@ -1,7 +1,7 @@
 """Document search over HTTP.
 
 POST /so8t/v1/search        {"query", "folders"?: [names], "limit"?} -> {"total", "loosely", "hits"}
-POST /so8t/v1/answer        {"query", "folders"?} -> an answer from what was found, sentence by sentence with its source
+POST /so8t/v1/answer        {"query", "folders"?, "stream"?} -> an answer from what was found, sentence by sentence
 GET  /so8t/v1/search/state  how far the index is, for administrators
 """
 
@@ -20,7 +20,9 @@ from so8t.operate.identity.identity import Role
 from so8t.operate.search.searching import MOST
 from so8t.operate.search.service import DocumentSearch
 from so8t.operate.search.sourced import answer
-from so8t.operate.server.body import Json, read_json
+from so8t.operate.search.streamed import stream
+from so8t.operate.server.body import Json, flag, read_json
+from so8t.operate.server.event_stream import event_stream
 from so8t.operate.server.office import Office
 from so8t.operate.server.reviews import BASE
 
@@ -54,10 +56,13 @@ class Documents:
 
     async def answer(self, http: HttpRequest) -> Response:
         identity = await self.office.identity(http)
-        query, folders = _question(await read_json(http))
+        body = await read_json(http)
+        (query, folders), streamed = _question(body), flag(body, "stream")
         found = await self.search.ask(identity, query, folders, LOOKED_AT)
-        options = AnswerOptions(self.office.maximum_tokens)
-        made = await answer(self.office.gateway, identity, query, found, options)
+        gateway, options = self.office.gateway, AnswerOptions(self.office.maximum_tokens)
+        if streamed:
+            return event_stream((await stream(gateway, identity, query, found, options)).events())
+        made = await answer(gateway, identity, query, found, options)
         return Response(orjson.dumps(made.to_json()), media_type="application/json")
 
     async def state(self, http: HttpRequest) -> Response:

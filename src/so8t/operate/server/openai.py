@@ -25,8 +25,9 @@ from so8t.core.types import Reply
 from so8t.operate.gateway import Stream
 from so8t.operate.intake.intake import Said
 from so8t.operate.intake.upload import Upload, from_part
-from so8t.operate.server.body import Json, read_json
+from so8t.operate.server.body import Json, flag, read_json
 from so8t.operate.server.errors import openai_error, status_of
+from so8t.operate.server.event_stream import MEDIA_TYPE, event
 from so8t.operate.server.office import Office, finish_reason, shown, verdict_headers
 
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
@@ -67,11 +68,11 @@ class OpenAi:
             limit, body.get("temperature"), body.get("top_p"), body.get("seed"), body.get("stop")
         )
         request = await self.office.prepared(identity, request)
-        if _flag(body, "stream"):
-            usage = _flag(body.get("stream_options") or {}, "include_usage")
+        if flag(body, "stream"):
+            usage = _wants_usage(body.get("stream_options") or {})
             stream = await self.office.gateway.stream(request, options)
             headers = verdict_headers(stream.verdict, stream.entry.seq, stream.entry.head)
-            return StreamingResponse(_events(stream, model, usage), 200, headers, "text/event-stream")
+            return StreamingResponse(_events(stream, model, usage), 200, headers, MEDIA_TYPE)
         reply = await self.office.gateway.ask(request, options)
         return _json(_completion(reply, model), verdict_headers(reply.verdict, reply.ledger_seq, reply.ledger_head))
 
@@ -133,11 +134,10 @@ def _refuse_unoffered(body: Json) -> None:
         raise RecordInvalid(where="n", detail="1 expected")
 
 
-def _flag(body: object, name: str) -> bool:
-    value = body.get(name) if isinstance(body, dict) else body
-    if value not in (None, True, False):
-        raise RecordInvalid(where=name, detail="true or false expected")
-    return bool(value)
+def _wants_usage(options: object) -> bool:
+    if not isinstance(options, dict):
+        raise RecordInvalid(where="stream_options", detail="an object expected")
+    return flag(options, "include_usage")
 
 
 def _completion(reply: Reply, model: str) -> Json:
@@ -160,22 +160,22 @@ async def _events(stream: Stream, model: str, usage: bool) -> AsyncGenerator[byt
         "id": f"chatcmpl-{uuid4().hex}", "object": "chat.completion.chunk", "created": int(time.time()), "model": model,
     }  # fmt: skip
     first = {"so8t": shown(stream.verdict, stream.entry.seq, stream.entry.head)}
-    yield _event(head | _delta({"role": "assistant", "content": ""}) | first)
+    yield event(head | _delta({"role": "assistant", "content": ""}) | first)
     try:
         async with aclosing(stream.sentences) as sentences:
             async for sentence in sentences:
-                yield _event(head | _delta({"content": sentence}))
+                yield event(head | _delta({"content": sentence}))
     except So8tError as error:
-        yield _event(openai_error(error, status_of(error)))
+        yield event(openai_error(error, status_of(error)))
         return
     answer = stream.answer
     assert answer is not None
     how = finish_reason(
         stream.verdict.decision, cut=not answer.stopped, withheld=bool(answer.withheld), failed=bool(answer.failed)
     )
-    yield _event(head | _delta({}, how))
+    yield event(head | _delta({}, how))
     if usage:
-        yield _event(head | {"choices": [], "usage": _usage(answer.prompt_tokens, answer.tokens)})
+        yield event(head | {"choices": [], "usage": _usage(answer.prompt_tokens, answer.tokens)})
     yield b"data: [DONE]\n\n"
 
 
@@ -185,10 +185,6 @@ def _delta(delta: Json, finish: str | None = None) -> Json:
 
 def _usage(prompt: int, made: int) -> Json:
     return {"prompt_tokens": prompt, "completion_tokens": made, "total_tokens": prompt + made}
-
-
-def _event(value: Json) -> bytes:
-    return b"data: " + orjson.dumps(value) + b"\n\n"
 
 
 def _json(value: Any, headers: dict[str, str] | None = None) -> Response:

@@ -165,7 +165,8 @@ def _own() -> Schema:
 def _work() -> Schema:
     """Office work and document search, images and recordings."""
     plain = {"application/json": {"type": "object"}}
-    query = _object({"query": STRING, "folders": {"type": "array", "items": STRING}}, ("query",))
+    asked = {"query": STRING, "folders": {"type": "array", "items": STRING}}
+    query, answer = _object(asked, ("query",)), _object({**asked, "stream": {"type": "boolean"}}, ("query",))
     minutes = _object(
         {
             "transcript": STRING,
@@ -190,7 +191,7 @@ def _work() -> Schema:
     return {
         f"{BASE}/search": {"post": _operation(plain, query)},
         f"{BASE}/search/state": {"get": _operation(plain)},
-        f"{BASE}/answer": {"post": _operation(plain, query)},
+        f"{BASE}/answer": {"post": _operation(_streamed(), answer)},
         f"{BASE}/minutes": {"post": _operation(plain, minutes)},
         f"{BASE}/mail": {"post": _operation(plain, mail)},
         f"{BASE}/see": {"post": _operation(plain, image)},
@@ -203,7 +204,8 @@ def _agents() -> Schema:
     plain = {"application/json": {"type": "object"}}
     message = _object({"role": {"enum": sorted(ROLES)}, "content": STRING}, required=True)
     history = {"type": "array", "items": message}
-    ask = _object({"query": {"type": "string", "maxLength": MAX_QUERY}, "history": history}, ("query",))
+    query = {"type": "string", "maxLength": MAX_QUERY}
+    ask = _object({"query": query, "history": history, "stream": {"type": "boolean"}}, ("query",))
     nothing = _object({}, required=False)
     call = _object({"arguments": {"type": "object"}, "case": {"type": "integer", "minimum": 1}}, ("arguments",))
     digest = _object({"digest": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}, required=True)
@@ -215,7 +217,7 @@ def _agents() -> Schema:
     tool = f"{BASE}/tools/{{server}}/{{tool}}"
     return {
         f"{BASE}/agents": {"get": _operation(plain)},
-        f"{BASE}/agents/{{name}}/ask": {"post": _operation(plain, ask), "parameters": named("name")},
+        f"{BASE}/agents/{{name}}/ask": {"post": _operation(_streamed(), ask), "parameters": named("name")},
         f"{BASE}/agents/{{name}}/tools/{{server}}/{{tool}}": {
             "post": _operation(plain, call), "parameters": named("name", "server", "tool"),
         },
@@ -231,6 +233,13 @@ def _health() -> Schema:
         "/readyz": {"get": _operation({"application/json": {"type": "object"}})},
         "/metrics": {"get": _operation({"text/plain": STRING})},
     }
+
+
+def _streamed() -> Schema:
+    """An answer at once, or with `stream` as server-sent events: {"begin"}, {"sentence"} or {"notice"} each, and last
+    {"end"}, which holds what is answered at once; or {"error"} in its place."""
+    events = "begin, then sentence or notice each, then end (the whole as without stream) or error"
+    return {"application/json": {"type": "object"}, "text/event-stream": {"type": "string", "description": events}}
 
 
 def _operation(answers: Schema, body: Schema | None = None) -> Schema:
