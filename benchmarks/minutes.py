@@ -320,7 +320,9 @@ async def words(meetings: Sequence[Meeting], model: Path) -> int:
         for meeting in meetings:
             identity = Identity("b", frozenset({Role.USER}), policy.levels.names[-1], "key")
             text, begin = "\n".join(transcript(meeting).source), time.perf_counter()
-            answer = await work(request(identity, MinutesOrder(meeting["id"]), text, None, policy), Domain.GENERAL, judge)
+            answer = await work(
+                request(identity, MinutesOrder(meeting["id"]), text, None, policy), Domain.GENERAL, judge
+            )
             told = (answer.made or {})["model"]
             asked, kept = asked + told["asked"], kept + told["kept"]
             print(f"{meeting['id']}: asked {told['asked']}, held {told['kept']}, {time.perf_counter() - begin:.0f} s")

@@ -1,4 +1,4 @@
-"""What the benchmarks import of the product is still there: nobody runs them for months, and then a figure is asked for."""
+"""What the benchmarks import of the product is still there: nobody runs them for months, and then they are wanted."""
 
 from __future__ import annotations
 

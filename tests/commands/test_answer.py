@@ -94,8 +94,8 @@ def test_what_is_withheld_is_exit_1_after_what_has_left(server: Server, capsys: 
 
 
 def test_errors_are_errors(server: Server, capsys: Shown) -> None:
-    assert asked(server, "--agent", "nobody") == 10 and "A" in capsys.readouterr().err
-    assert asked(server, "--agent", "../../v1/models") == 10
-    assert asked(server, "--folder", "ない") == 10
+    assert asked(server, "--agent", "nobody") == 3 and "[D30]" in capsys.readouterr().err
+    assert asked(server, "--agent", "../../v1/models") != 0
+    assert asked(server, "--folder", "ない") == 3 and "[D04]" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         asked(server, "--folder", "a", "--agent", "b")

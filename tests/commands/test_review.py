@@ -47,12 +47,14 @@ def handed(server: Server, query: str = ASKED) -> int:
 def test_list_show_approve(server: Server, call: Call) -> None:
     seq = handed(server)
     code, out = call("list")
-    assert code == 0 and str(seq) in out and "pending" in out
-    assert ASKED in call("show", seq)[1]
+    assert code == 0 and str(seq) in out and "判断待ち" in out and "+00:00" not in out
+    shown = call("show", seq)[1]
+    assert ASKED in shown and "依頼者(権限): user (社内限定)" in shown and "当たった規則: -" in shown
     code, out = call("approve", seq, "--comment", "一般論", "--json")
     assert code == 0 and json.loads(out)["status"] == "allowed"
     code, out = call("reject", seq)
-    assert code == 10 and "409" in out  # decided already: the server says so
+    assert code == 13 and "その引き継ぎはもう決まっています" in out and "次に:" in out  # as if it had been said here
+    assert call("list")[1].strip() == "判断を待つ依頼はありません。"
 
 
 def test_what_is_missing_is_said(server: Server, capsys: pytest.CaptureFixture[str], call: Call) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from so8t.core.errors import BackendDown, BackendError, BackendProtocol, OutboundRefused
+from so8t.core.errors import BackendDown, BackendError, BackendProtocol, OutboundRefused, So8tError
 
 MAX_ANSWER_BYTES = 64 << 20  # a whole vocabulary's log-probabilities; nothing we ask for is larger
 MAX_LINE_BYTES = 1 << 20
@@ -45,8 +45,8 @@ class NoNames(AbstractResolver):
         return None
 
 
-def literal_address(address: str) -> str:
-    """The address without its last slash. Raises BackendDown unless it is http(s)://IP[:PORT] and nothing more."""
+def literal_address(address: str, down: type[BackendError] = BackendDown) -> str:
+    """The address without its last slash. Raises `down` unless it is http(s)://IP[:PORT] and nothing more."""
     try:
         parts = urlsplit(address)
         ipaddress.ip_address(parts.hostname or "")
@@ -55,7 +55,7 @@ def literal_address(address: str) -> str:
     except ValueError:
         plain = False
     if not plain:
-        raise BackendDown(where=address, detail="literal IP address required (http://127.0.0.1:11434)")
+        raise down(where=address, detail="literal IP address required (http://127.0.0.1:11434)")
     return address.rstrip("/")
 
 
@@ -63,7 +63,10 @@ class Wire:
     """One upstream. `paths` that end in "/" stand for all below them; `key` is sent as a bearer token.
 
     `seconds` bounds each answer but streams and uploads, which may only not `stall`; `keep` = use connections again.
+    `down`: what is raised where nobody answers.
     """
+
+    down: ClassVar[type[BackendError]] = BackendDown
 
     def __init__(
         self,
@@ -75,7 +78,7 @@ class Wire:
         key: str = "",
         keep: bool = True,
     ) -> None:
-        self.address = literal_address(address)
+        self.address = literal_address(address, self.down)
         self._exact = frozenset(p for p in paths if not p.endswith("/"))
         self._below = tuple(p for p in paths if p.endswith("/"))
         self._keep = keep
@@ -123,7 +126,7 @@ class Wire:
                     return
                 event = self.object(path, data)
                 if "error" in event:
-                    self._refuse(path, words(event["error"]))
+                    raise self.refusal(path, 200, data)
                 yield event
 
     async def close(self) -> None:
@@ -145,7 +148,7 @@ class Wire:
             async with self._session.request(method, self.address + path, **options) as response:
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise BackendDown(where=self.address, detail=f"{path} {type(error).__name__}") from error
+            raise self.down(where=self.address, detail=f"{path} {type(error).__name__}") from error
 
     async def content(self, path: str, response: aiohttp.ClientResponse, accepted: tuple[int, ...] = (200,)) -> bytes:
         """The whole answer, bounded. Raises NotFound, BackendProtocol for another status than those accepted."""
@@ -156,8 +159,12 @@ class Wire:
                 self._refuse(path, f"> {MAX_ANSWER_BYTES} bytes")
         if response.status in accepted:
             return bytes(content)
-        kind = _KINDS.get(response.status, BackendProtocol)
-        raise kind(where=self.address + path, detail=f"HTTP {response.status} {_reason(bytes(content))}".strip())
+        raise self.refusal(path, response.status, bytes(content))
+
+    def refusal(self, path: str, status: int, content: bytes) -> So8tError:
+        """What an answer that is an error is raised as."""
+        kind, told = _KINDS.get(status, BackendProtocol), f"HTTP {status} " if status != 200 else ""
+        return kind(where=self.address + path, detail=f"{told}{_reason(content)}".strip())
 
     def object(self, path: str, content: bytes) -> Json:
         try:

@@ -10,10 +10,11 @@ from contextlib import aclosing
 from typing import Any
 from urllib.parse import quote
 
-from so8t.ask.wire import Json, Wire
+from so8t.ask.wire import Json
 from so8t.commands.mcp import own_key
 from so8t.core.errors import BackendProtocol
 from so8t.operate.mcp.office_client import ANSWER_SECONDS, BASE
+from so8t.operate.office_wire import OfficeWire
 from so8t.report.summary import printable
 
 REFUSED = 1  # exit code where there is no answer or not all of it: not found, handed over, denied, withheld, failed
@@ -42,7 +43,7 @@ async def _told(options: argparse.Namespace) -> Json:
 
 async def _events(options: argparse.Namespace) -> AsyncGenerator[Json]:
     path = f"{BASE}/agents/{quote(options.agent, safe='')}/ask" if options.agent else f"{BASE}/answer"
-    wire = Wire(options.server, (path,), stall=ANSWER_SECONDS, key=own_key(options.key_file))
+    wire = OfficeWire(options.server, (path,), stall=ANSWER_SECONDS, key=own_key(options.key_file))
     body: dict[str, Any] = {"query": " ".join(options.query), "stream": True}
     if options.folder:
         body["folders"] = options.folder

@@ -18,7 +18,7 @@ def mcp(options: argparse.Namespace) -> int:
     from so8t.operate.mcp.office_client import OfficeClient
     from so8t.operate.mcp.server import serve_stdio
 
-    client = OfficeClient.at(options.address, own_key(options.key_file))
+    client = OfficeClient.at(options.server, own_key(options.key_file))
     asyncio.run(serve_stdio(client))
     return 0
 

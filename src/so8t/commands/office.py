@@ -130,6 +130,9 @@ def _shown(options: argparse.Namespace, told: dict[str, Any]) -> int:
         print(json.dumps(told, ensure_ascii=False))
     elif getattr(options, "out", None) is None or told["made"] is None:
         print(told["text"])
+        if told["made"] is None:
+            number = told["so8t"]["ledger"]["seq"]
+            print(f"台帳番号 {number}" if options.lang == "ja" else f"ledger no. {number}")
     else:
         made = told["made"]
         counts = [len(made[kind]) for kind in ("decisions", "todos", "open")]

@@ -11,9 +11,9 @@ import json
 import sys
 from typing import Any
 
-from so8t.ask.wire import Wire
 from so8t.core.errors import ToolUnknown, UsageError
 from so8t.core.key_file import read_key
+from so8t.operate.office_wire import OfficeWire
 from so8t.report.summary import printable, table
 
 BASE = "/so8t/v1/tools"
@@ -32,7 +32,7 @@ def tools(options: argparse.Namespace) -> int:
 
 
 async def _asked(options: argparse.Namespace) -> int:
-    wire = Wire(options.server, (BASE, f"{BASE}/"), seconds=300.0, key=read_key(options.key_file))
+    wire = OfficeWire(options.server, (BASE, f"{BASE}/"), seconds=300.0, key=read_key(options.key_file))
     try:
         if options.action == "revoke":
             return _said(options, await wire.post(f"{BASE}/{options.tool}/revoke", {}))

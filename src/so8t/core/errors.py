@@ -12,7 +12,7 @@ So8tError
 |- BundleError           8   BundleBroken SignatureInvalid BundleUnproven
 |- LedgerError           9   LedgerBroken LedgerUnavailable TextKeyWrong
 |- BackendError         10   BackendDown BackendProtocol LogprobsMissing OutboundRefused EmbeddingsMissing
-                             ToolFailed
+                             OfficeDown OfficeRefused ToolFailed
 |- PolicyError          11   PolicyInvalid AgentInvalid
 |- EnvironmentUnfit     12   PackageMissing ConverterMissing FindingCritical ServiceAbsent ServiceFailed PlaceUnfit
 |- AccessError          13   NotIdentified NotPermitted TooManyAttempts TooManyRequests AccountInvalid AccountUnknown
@@ -422,6 +422,24 @@ class EmbeddingsMissing(BackendError):
     ja, en = "このモデルのサーバは埋め込みを返しません", "this model server gives no embeddings"
     next_ja = "埋め込みを返すサーバ(Ollama、vLLM など)を [serve.upstream] に指定してください"
     next_en = "name a server that gives embeddings (Ollama, vLLM ...) under [serve.upstream]"
+
+
+class OfficeDown(BackendError):
+    """A running so8t server that a command line asks: not the model's server behind it."""
+
+    code = "A10"
+    ja, en = "so8t のサーバーにつながりません", "the so8t server cannot be reached"
+    next_ja = "so8t serve が動いているか、--server のアドレス(http://IP:番号)を確かめてください"
+    next_en = "check that so8t serve runs, and the address given with --server (http://IP:PORT)"
+
+
+class OfficeRefused(BackendError):
+    """An answer of the so8t server that is none of its own errors as this version knows them."""
+
+    code = "A11"
+    ja, en = "so8t のサーバーが受け付けませんでした", "the so8t server did not accept it"
+    next_ja = "示された理由と、サーバーの版(so8t --version)を確かめてください"
+    next_en = "see the reason shown, and check the server's version (so8t --version)"
 
 
 class ToolFailed(BackendError):

@@ -57,8 +57,11 @@ def _answer_verb(verbs: Any) -> None:
     _server_options(answer)
 
 
-def _server_options(parser: Any) -> None:
-    parser.add_argument("--server", default="http://127.0.0.1:8008", help="サーバー http(s)://IP:番号 / the server")
+def _server_options(parser: Any, *older: str) -> None:
+    """`older`: names that the option had."""
+    parser.add_argument(
+        "--server", *older, default="http://127.0.0.1:8008", help="サーバー http(s)://IP:番号 / the server"
+    )
     parser.add_argument("--key-file", type=Path, help="API キーのファイル(既定は環境変数 SO8T_KEY) / its file")
 
 
@@ -71,8 +74,7 @@ def _mcp_verb(verbs: Any) -> None:
         "so8t.commands.mcp:mcp",
         "mcp --key-file key.txt",
     )
-    mcp.add_argument("--address", default="http://127.0.0.1:8008", help="サーバー http(s)://IP:番号 / the server")
-    mcp.add_argument("--key-file", type=Path, help="API キーのファイル(既定は環境変数 SO8T_KEY) / its file")
+    _server_options(mcp, "--address")
 
 
 def _office_verbs(verbs: Any) -> None:

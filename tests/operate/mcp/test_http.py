@@ -62,7 +62,7 @@ def test_a_users_day_over_http(server: Server) -> None:
         told = (await client.call_tool("minutes", {"transcript": transcript, "words": False})).structured_content
         assert told is not None and told["made"]["decisions"][0]["lines"] == [1]
         refused = await client.call_tool("ledger_verify", {})
-        assert refused.is_error and "403" in refused.content[0].text  # type: ignore[union-attr]
+        assert refused.is_error and "I02" in refused.content[0].text  # type: ignore[union-attr]
 
     session(server, "user", story)
 
@@ -117,4 +117,4 @@ def test_the_words_of_an_unforeseen_error_stay_inside(server: Server, monkeypatc
     call = {"jsonrpc": "2.0", "id": 2, "method": "tools/call",
             "params": {"name": "ask", "arguments": {"query": "議事録をまとめて。"}}}  # fmt: skip
     answer = post(server, call)
-    assert "srv" not in answer.text and "RuntimeError" not in answer.text and "500" in answer.text
+    assert "srv" not in answer.text and "RuntimeError" not in answer.text and "[E00]" in answer.text

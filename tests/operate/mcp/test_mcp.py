@@ -21,7 +21,7 @@ from office_server import ANSWER, SCORES, Server, running
 from so8t.ask.backend import FakeBackend
 from so8t.cli import main
 from so8t.commands.mcp import own_key
-from so8t.core.errors import BackendDown, ConfigValueInvalid, UsageError
+from so8t.core.errors import ConfigValueInvalid, OfficeDown, UsageError
 from so8t.core.serve_config import SearchConfig
 from so8t.operate.mcp.office_client import OfficeClient
 from so8t.operate.mcp.tools import TOOLS, digest
@@ -116,7 +116,7 @@ def test_what_is_wrong_is_said_and_nothing_is_sent(server: Server) -> None:
             assert failed and told and len(told) < 500
         assert server.reader.entries()[-1].seq == before
         failed, told = await call("search", query="x", folders=["ない"])
-        assert failed and "400" in told  # the server's own refusal
+        assert failed and "[D04]" in told  # the server's own refusal
 
     session(server, "user", story)
 
@@ -124,7 +124,7 @@ def test_what_is_wrong_is_said_and_nothing_is_sent(server: Server) -> None:
 def test_roles_and_keys_are_the_servers(server: Server) -> None:
     async def user(_: ClientSession, call: Call) -> None:
         failed, told = await call("ledger_verify")
-        assert failed and "403" in told
+        assert failed and "I02" in told
 
     async def auditor(_: ClientSession, call: Call) -> None:
         failed, told = await call("ledger_verify")
@@ -132,7 +132,7 @@ def test_roles_and_keys_are_the_servers(server: Server) -> None:
 
     async def stranger(_: ClientSession, call: Call) -> None:
         failed, told = await call("ask", query="議事録をまとめて。")
-        assert failed and "401" in told and "wrong" not in told
+        assert failed and "I01" in told and "wrong" not in told
 
     session(server, "user", user)
     session(server, "auditor", auditor)
@@ -142,7 +142,7 @@ def test_roles_and_keys_are_the_servers(server: Server) -> None:
 def test_a_server_that_is_gone(server: Server) -> None:
     async def story(_: ClientSession, call: Call) -> None:
         gone = OfficeClient.at("http://127.0.0.1:9", "k")
-        with pytest.raises(BackendDown):
+        with pytest.raises(OfficeDown):
             await gone.call("ask", {"query": "x"})
         await gone.close()
         assert (await call("search", query="旅費"))[0] is False
@@ -153,7 +153,7 @@ def test_a_server_that_is_gone(server: Server) -> None:
 @pytest.mark.parametrize("address", ["http://localhost:1", "http://so8t.example", "ftp://127.0.0.1", "127.0.0.1:80"])
 def test_only_a_literal_address(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SO8T_KEY", "k")
-    with pytest.raises(BackendDown):
+    with pytest.raises(OfficeDown):
         OfficeClient.at(address, "k")
     assert main(["mcp", "--address", address]) == 10
 

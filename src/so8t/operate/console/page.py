@@ -15,6 +15,7 @@ from starlette.responses import Response
 from so8t.core.packaged import packaged
 from so8t.operate.console import moments, texts
 from so8t.operate.console.ledger_words import EVENT_WORDS, KIND_WORDS
+from so8t.operate.review.case import STATUS_WORDS
 from so8t.report.figures import DECISION_WORDS, DOMAIN_WORDS, JUDGE_WORDS, NONE, Words
 
 CSP = (
@@ -28,13 +29,6 @@ HEADERS = {
 }  # fmt: skip
 STATIC = {"console.css": "text/css", "console.js": "text/javascript", "icon.svg": "image/svg+xml"}
 SIGNS = {"ALLOW": "○", "ESCALATE": "△", "DENY": "×"}
-STATUS_WORDS = {
-    "pending": Words("判断待ち", "Waiting"),
-    "second": Words("二人目の判断待ち", "Waiting for a second reviewer"),
-    "allowed": Words("許可されました", "Allowed"),
-    "denied": Words("拒否されました", "Denied"),
-    "expired": Words("期限切れ(拒否)", "Expired (denied)"),
-}
 STATUS_LOOKS = {"pending": "wait", "second": "wait", "allowed": "allow", "denied": "deny", "expired": "deny"}
 STATUS_SIGNS = {"pending": "…", "second": "…", "allowed": "○", "denied": "×", "expired": "×"}
 ROLE_WORDS = {

@@ -15,7 +15,8 @@ from starlette.requests import Request as HttpRequest
 from starlette.types import Message
 
 from so8t.ask.wire import Json, words
-from so8t.core.errors import BackendProtocol
+from so8t.core.errors import OfficeRefused
+from so8t.operate.office_wire import raised_there
 
 # Of the outer request, what belongs to its body and its protocol and not to who sends it.
 _OWN = (b"content-", b"accept", b"mcp-", b"transfer-", b"connection", b"x-so8t-")
@@ -37,15 +38,14 @@ class Inner:
         """Nothing is open."""
 
     async def _ask(self, method: str, path: str, body: bytes) -> Json:
-        """Raises BackendProtocol with the words of a refusal."""
+        """Raises what the route raised."""
         status, content = await self._called(method, path, body)
         try:
             told = orjson.loads(content)
         except ValueError:
             told = None
         if status != 200 or not isinstance(told, dict):
-            why = told["error"] if isinstance(told, dict) and "error" in told else content[:200]
-            raise BackendProtocol(where=path, detail=f"HTTP {status} {words(why)}")
+            raise raised_there(content) or OfficeRefused(where=path, detail=f"HTTP {status} {words(content[:200])}")
         return told
 
     async def _called(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from so8t.ask.wire import Json, Wire
+from so8t.ask.wire import Json
 from so8t.core.errors import RecordInvalid
+from so8t.operate.office_wire import OfficeWire
 
 BASE = "/so8t/v1"
 CHAT = "/v1/chat/completions"
@@ -20,7 +21,7 @@ MODEL = "so8t"
 
 
 class Asked(Protocol):
-    """How the office is reached: over HTTP (Wire), or from within (inner.py)."""
+    """How the office is reached: over HTTP (OfficeWire), or from within (inner.py)."""
 
     async def get(self, path: str) -> Json: ...
     async def post(self, path: str, body: Json) -> Json: ...
@@ -29,14 +30,14 @@ class Asked(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OfficeClient:
-    """`wire` carries who asks. Errors are those of Wire: BackendDown, BackendProtocol, OutboundRefused."""
+    """`wire` carries who asks. Errors: OfficeDown, OutboundRefused, and what the office raised."""
 
     wire: Asked
 
     @classmethod
     def at(cls, address: str, key: str) -> OfficeClient:
-        """Raises BackendDown unless the address is http(s)://IP:PORT."""
-        return cls(Wire(address, PATHS, seconds=ANSWER_SECONDS, key=key))
+        """Raises OfficeDown unless the address is http(s)://IP:PORT."""
+        return cls(OfficeWire(address, PATHS, seconds=ANSWER_SECONDS, key=key))
 
     async def call(self, tool: str, arguments: Mapping[str, Any]) -> Json:
         """Raises RecordInvalid for a tool that there is not."""

@@ -16,6 +16,7 @@ from typing import Any
 from so8t.core.ledger_read import Stored
 from so8t.core.types import Decision
 from so8t.operate.identity.names import folded
+from so8t.report.figures import Words
 
 
 class Status(StrEnum):
@@ -26,6 +27,15 @@ class Status(StrEnum):
     ALLOWED = "allowed"
     DENIED = "denied"
     EXPIRED = "expired"
+
+
+STATUS_WORDS = {
+    "pending": Words("判断待ち", "Waiting"),
+    "second": Words("二人目の判断待ち", "Waiting for a second reviewer"),
+    "allowed": Words("許可されました", "Allowed"),
+    "denied": Words("拒否されました", "Denied"),
+    "expired": Words("期限切れ(拒否)", "Expired (denied)"),
+}
 
 
 @dataclass(frozen=True, slots=True)

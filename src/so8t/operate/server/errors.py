@@ -105,10 +105,14 @@ def error_response(request: Request, error: Exception) -> Response:
 
 
 def message(error: So8tError) -> str:
-    """Both languages in one line: a client does not say which its user reads."""
+    """Both languages in one line: a client does not say which its user reads (read back by operate/office_wire.py)."""
     place = f" ({error.where})" if isinstance(error, errors.DataError) and error.where else ""
     detail = f": {error.detail}" if error.detail else ""
-    return f"[{error.code}] {error.ja} / {error.en}{place}{detail}"
+    return said(type(error)) + place + detail
+
+
+def said(kind: type[So8tError]) -> str:
+    return f"[{kind.code}] {kind.ja} / {kind.en}"
 
 
 def openai_error(error: So8tError, status: int) -> dict[str, Any]:
