@@ -10,7 +10,8 @@ serve.search.vectors, where the meaning is asked only when no document has all t
 Then, whether a least nearness would tell questions about nothing in the documents (nothing.jsonl) from those that find
 their paragraph by meaning. Three measures of the nearest: its cosine; how many standard deviations it lies above the
 mean of all; how far it lies above the mean of the next twenty. The least value of each is the one that loses LOST of
-the right finds of the dev half; shown is what it does in the half of --split.
+the right finds of the dev half; shown is what it does in the half of --split: lost = right finds gone; far = questions
+about nothing whose nearest is too far; silent = of those, what words do not find anything for either.
 """
 
 from __future__ import annotations
@@ -109,17 +110,19 @@ def least_nearness(
     store: IndexStore, questions: Questions, pointed: dict[str, Vectors], nothing: Questions, unanswered: Vectors,
     split: str,
 ) -> None:  # fmt: skip
-    found = sum(bool(search(store, q["query"], LEVEL, most=FIRST).hits) for q in nothing)
-    print(f"nothing: words alone still find something for {found} of {len(nothing)}")
     right = {half: right_finds(store, questions, pointed, half) for half in ("dev", "test")}
-    wrong = np.array([nearness(store, v) for q, v in zip(nothing, unanswered, strict=True) if q["split"] == split])
-    print(f"{split}: {len(right[split])} right finds, {len(wrong)} questions about nothing")
+    here = [(q["query"], v) for q, v in zip(nothing, unanswered, strict=True) if q["split"] == split]
+    wrong = np.array([nearness(store, vector) for _, vector in here])
+    wordless = np.array([not search(store, query, LEVEL, most=FIRST).hits for query, _ in here])
+    print(
+        f"{split}: {len(right[split])} right finds, {len(here)} about nothing, of them {wordless.sum()} without words"
+    )
     for column, measure in enumerate(MEASURES):
         told = [f"area {area(right[split][:, column], wrong[:, column]):.2f}"]
         for lost in LOST:
             least = np.quantile(right["dev"][:, column], lost)
-            gone, silent = (right[split][:, column] < least).mean(), (wrong[:, column] < least).mean()
-            told.append(f">= {least:.3f}: lost {gone:.2f} silent {silent:.2f}")
+            gone, far = (right[split][:, column] < least).mean(), wrong[:, column] < least
+            told.append(f">= {least:.3f}: lost {gone:.2f} far {far.mean():.2f} silent {(far & wordless).mean():.2f}")
         print(f"  {measure}: " + "  ".join(told))
 
 

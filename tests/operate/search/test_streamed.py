@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Iterator
+import socket
+import threading
+import time
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from office_server import Server, running
 
 from so8t.ask.backend import FakeBackend, Piece
 from so8t.core.errors import BackendDown, LedgerUnavailable
+from so8t.core.ledger_read import Stored
 from so8t.core.serve_config import SearchConfig
 from so8t.operate.identity.identity import Identity, Role
 from so8t.operate.search.service import DocumentSearch
@@ -178,12 +182,9 @@ def test_a_client_that_hangs_up_is_in_the_ledger(start: Any) -> None:
             ) as got,
         ):
             assert "begin" in next(got.iter_lines())
-        for _ in range(200):
-            if ends := server.reader.entries(kinds=("answer",)):
-                break
-            asyncio.run(asyncio.sleep(0.05))
-        assert ends[0].data["answer_aborted"] is True
-        assert set(server.reader.texts(ends[0].seq)["reply"].split("。")) <= {TRAVEL.rstrip("。"), ""}
+        (ended,) = recorded(server)
+        assert ended.data["answer_aborted"] is True
+        assert set(server.reader.texts(ended.seq)["reply"].split("。")) <= {TRAVEL.rstrip("。"), ""}
 
 
 @pytest.mark.parametrize("taken", [0, 1, 3])
@@ -211,3 +212,44 @@ def test_leaving_after_any_event_is_recorded(office: OfficeFiles, tmp_path: Path
     documents.close()
     authenticator.close()
     ledger.close()
+
+
+STREAMS = {
+    "/so8t/v1/answer": {**QUESTION, "stream": True},
+    "/v1/chat/completions": {"model": "so8t", "messages": [{"role": "user", "content": "旅費は?"}], "stream": True},
+    "/api/generate": {"model": "so8t", "prompt": "旅費は?"},
+}
+
+
+@pytest.mark.parametrize("path", STREAMS)
+def test_a_client_that_hangs_up_while_it_is_judged_is_in_the_ledger(start: Any, path: str) -> None:
+    class Judging(Endless):
+        asked, may = threading.Event(), threading.Event()
+
+        async def label_scores(self, prompt: str, labels: Sequence[str]) -> list[float]:
+            self.asked.set()
+            while not self.may.is_set():
+                await asyncio.sleep(0.01)
+            return await super().label_scores(prompt, labels)
+
+    backend = Judging(ALLOWED)
+    backend.asked.clear(), backend.may.clear()
+    with start(backend) as server:
+        body = json.dumps(STREAMS[path]).encode()
+        with socket.create_connection(("127.0.0.1", httpx.URL(server.address).port or 0)) as client:
+            fields = {"Host": "127.0.0.1", **server.headers(), "Content-Length": len(body)}
+            head = "\r\n".join([f"POST {path} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items()), "", ""])
+            client.sendall(head.encode() + body)
+            assert backend.asked.wait(30)
+        time.sleep(0.2)  # until the server has seen that nobody is there
+        backend.may.set()
+        (ended,) = recorded(server)
+        assert ended.data["answer_aborted"] is True and server.reader.texts(ended.seq)["reply"] == ""
+
+
+def recorded(server: Server) -> list[Stored]:
+    """The ends of answers, once there is one."""
+    end = time.monotonic() + 10
+    while not (found := server.reader.entries(kinds=("answer",))) and time.monotonic() < end:
+        time.sleep(0.05)
+    return found
