@@ -12,7 +12,7 @@ So8tError
 |- BundleError           8   BundleBroken SignatureInvalid BundleUnproven
 |- LedgerError           9   LedgerBroken LedgerUnavailable TextKeyWrong
 |- BackendError         10   BackendDown BackendProtocol LogprobsMissing OutboundRefused EmbeddingsMissing
-                             ToolFailed
+                             ReaderFailed ToolFailed
 |- PolicyError          11   PolicyInvalid AgentInvalid
 |- EnvironmentUnfit     12   PackageMissing ConverterMissing FindingCritical ServiceAbsent ServiceFailed PlaceUnfit
 |- AccessError          13   NotIdentified NotPermitted TooManyAttempts TooManyRequests AccountInvalid AccountUnknown
@@ -422,6 +422,17 @@ class EmbeddingsMissing(BackendError):
     ja, en = "このモデルのサーバは埋め込みを返しません", "this model server gives no embeddings"
     next_ja = "埋め込みを返すサーバ(Ollama、vLLM など)を [serve.upstream] に指定してください"
     next_en = "name a server that gives embeddings (Ollama, vLLM ...) under [serve.upstream]"
+
+
+class ReaderFailed(BackendError):
+    """What reads images and recordings died, hung or could not work: nothing is known of the file it was given."""
+
+    code = "A20"
+    ja, en = "読み取りの側で失敗しました(ファイルのせいとは限りません)", "our reader failed; the file may be in order"
+    next_ja = "もう一度お試しください。続くときは、管理者がサーバーの記録とメモリ、重みを確かめます(docs/senses.md)"
+    next_en = (
+        "try again; if it stays, an administrator sees the server's log, its memory and the weights (docs/senses.md)"
+    )
 
 
 class ToolFailed(BackendError):
