@@ -10,6 +10,7 @@ from scanned import encoded, ruined, sheet
 from sense_models import colour_detector, square
 
 from so8t.cli import main
+from so8t.documents import ocr
 
 LINES = ("点検表", "油量は規定の範囲です。")
 
@@ -38,6 +39,18 @@ def test_pages_are_read_and_what_is_broken_is_named(files: list[str], capsys: py
     assert main(["see", files[1], "--lang", "ja"]) == 0
     told = capsys.readouterr().out
     assert "束.pdf:1 (確度 " in told and "要確認" in told
+
+
+def test_an_engine_that_breaks_is_not_the_files_fault(
+    files: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(threads: int) -> None:
+        raise RuntimeError("protobuf")
+
+    monkeypatch.setattr(ocr, "_load", broken)
+    assert main(["see", files[0], files[2], files[1], "--json"]) == 10
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["error"] for row in rows] == ["A20", "D03", "A20"] and "rapidocr" in rows[0]["detail"]
 
 
 def test_a_detector_names_what_it_sees(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

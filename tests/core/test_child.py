@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import threading
 import time
@@ -12,12 +14,12 @@ from typing import Any
 import pytest
 
 from so8t.core.child import Child
-from so8t.core.errors import PackageMissing, SourceUnreadable
+from so8t.core.errors import PackageMissing, ReaderFailed, SourceUnreadable
 
 PROGRAM = """
 import os, time
 from so8t.core.child import serve
-from so8t.core.errors import PackageMissing, SourceUnreadable
+from so8t.core.errors import PackageMissing, ReaderFailed, SenseUnusable, SourceUnreadable
 
 def answers(head, content):
     print("a library says something")
@@ -29,6 +31,12 @@ def answers(head, content):
         os._exit(3)
     if what == "raise":
         raise ValueError("anything")
+    if what == "memory":
+        raise MemoryError
+    if what == "weights":
+        raise SenseUnusable(where="model.onnx", detail="SHA-256")
+    if what == "engine":
+        raise ReaderFailed(where="page 1", detail="rapidocr")
     if what == "unreadable":
         raise SourceUnreadable(where="page 1", detail="torn")
     if what == "missing":
@@ -65,9 +73,8 @@ def test_it_answers_and_stays(child: Child) -> None:
 
 def test_what_it_cannot_read_is_told_and_it_stays(child: Child) -> None:
     before = one(child.ask({"do": "tell"}, b""))
-    for what, why in (("raise", "ValueError"), ("unreadable", "torn")):
-        with pytest.raises(SourceUnreadable, match=why):
-            list(child.ask({"do": what}, b""))
+    with pytest.raises(SourceUnreadable, match="torn"):
+        list(child.ask({"do": "unreadable"}, b""))
     with pytest.raises(SourceUnreadable, match="after one"):
         list(child.ask({"do": "half", "times": 2}, b""))
     assert one(child.ask({"do": "tell"}, b""))["pid"] == before["pid"]
@@ -76,18 +83,44 @@ def test_what_it_cannot_read_is_told_and_it_stays(child: Child) -> None:
     assert list(child.ask({"do": "tell"}, b""))
 
 
-def test_one_that_hangs_is_killed_and_replaced(child: Child) -> None:
-    begin = time.monotonic()
-    with pytest.raises(SourceUnreadable, match="> 3 s"):
-        list(child.ask({"do": "hang"}, b""))
+@pytest.mark.parametrize(("what", "why"), [
+    ("raise", "ValueError"), ("memory", "MemoryError"), ("weights", "SenseUnusable: SHA-256"), ("engine", "rapidocr"),
+    ("die", r"stopped \(3\)"), ("hang", "> 3 s"),
+])  # fmt: skip
+def test_whatever_else_goes_wrong_is_its_own_fault_and_it_is_replaced(child: Child, what: str, why: str) -> None:
+    """Of the content nothing is known then."""
+    before, begin = one(child.ask({"do": "tell"}, b"")), time.monotonic()
+    with pytest.raises(ReaderFailed, match=why):
+        list(child.ask({"do": what}, b""))
     assert time.monotonic() - begin < 10
-    assert one(child.ask({"do": "tell"}, b"after"))["size"] == 5
+    after = one(child.ask({"do": "tell"}, b"after"))
+    assert after["size"] == 5 and after["pid"] != before["pid"]
 
 
-def test_one_that_dies_is_replaced(child: Child) -> None:
-    with pytest.raises(SourceUnreadable, match="stopped"):
-        list(child.ask({"do": "die"}, b""))
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_one_that_the_system_kills(child: Child) -> None:
+    pid = one(child.ask({"do": "tell"}, b""))["pid"]
+    threading.Timer(0.3, os.kill, (pid, signal.SIGKILL)).start()
+    with pytest.raises(ReaderFailed, match=r"stopped \(-9\)"):
+        list(child.ask({"do": "hang"}, b""))
     assert list(child.ask({"do": "tell"}, b""))
+
+
+@pytest.mark.parametrize("said", ["[1]", "{", "", "あ"])
+def test_one_that_says_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    program = f"import sys, time\nsys.stdin.buffer.readline()\nprint({said!r}, flush=True)\ntime.sleep(60)\n"
+    (tmp_path / "other_program_of_test.py").write_text(program, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    other = Child("other_program_of_test", seconds=3.0)
+    with pytest.raises(ReaderFailed, match="no answer"):
+        list(other.ask({}, b""))
+    other.close()
+
+
+def test_one_that_cannot_be_started(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "_command", ["/nowhere/python"])
+    with pytest.raises(ReaderFailed, match="not started"):
+        list(child.ask({"do": "tell"}, b""))
 
 
 def test_who_stops_listening_ends_it(child: Child) -> None:
@@ -100,14 +133,12 @@ def test_who_stops_listening_ends_it(child: Child) -> None:
 def test_closing_from_elsewhere_ends_the_wait(child: Child) -> None:
     threading.Timer(0.7, child.close).start()
     begin = time.monotonic()
-    with pytest.raises(SourceUnreadable):
+    with pytest.raises(ReaderFailed):
         list(child.ask({"do": "hang"}, b""))
     assert time.monotonic() - begin < 3
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="priorities are told otherwise there")
 def test_it_takes_what_others_leave(child: Child) -> None:
-    import os
-
     pid = one(child.ask({"do": "tell"}, b""))["pid"]
     assert os.getpriority(os.PRIO_PROCESS, pid) >= 10

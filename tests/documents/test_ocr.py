@@ -21,7 +21,7 @@ from PIL import Image
 from so8t.build.data.multimodal.accuracy import character_error_rate
 from so8t.build.data.multimodal.pages import DOMAINS, group
 from so8t.build.data.multimodal.render import render
-from so8t.core.errors import PackageMissing, SourceMissing, SourceUnreadable
+from so8t.core.errors import PackageMissing, ReaderFailed, SourceMissing, SourceUnreadable
 from so8t.core.types import Levels
 from so8t.documents import images, ocr
 from so8t.documents.ocr import Line, Ocr, from_table, in_order, load_image, orientation, reads_vertical
@@ -101,7 +101,7 @@ def test_a_tesseract_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(ocr, "_load", lambda threads: engine(COLUMNS))
     monkeypatch.setattr(ocr, "SECONDS", 0.5)
     image, _ = page(tmp_path, vertical=True)
-    with pytest.raises(SourceUnreadable, match=fault):
+    with pytest.raises(ReaderFailed, match=fault):
         Ocr().read(image)
 
 
@@ -133,7 +133,17 @@ def test_an_engine_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(ocr, "_load", lambda threads: broken)
     image, _ = page(tmp_path, vertical=False)
-    with pytest.raises(SourceUnreadable, match="rapidocr: RuntimeError"):
+    with pytest.raises(ReaderFailed, match="rapidocr: RuntimeError"):
+        Ocr().read(image)
+
+
+def test_weights_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(threads: int) -> None:
+        raise RuntimeError("protobuf")
+
+    monkeypatch.setattr(ocr, "_load", broken)
+    image, _ = page(tmp_path, vertical=False)
+    with pytest.raises(ReaderFailed, match="rapidocr: RuntimeError"):
         Ocr().read(image)
 
 

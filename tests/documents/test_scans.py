@@ -14,7 +14,7 @@ from scanned import encoded, ruined, sheet
 
 from so8t.build.data.multimodal.pages import DOMAINS, group
 from so8t.build.data.multimodal.render import render
-from so8t.core.errors import SourceUnreadable
+from so8t.core.errors import ReaderFailed, SourceUnreadable
 from so8t.core.types import Levels
 from so8t.documents import scans
 from so8t.documents.document import Document, Skipped
@@ -49,6 +49,8 @@ class Told:
         for reading in self.told:
             if reading.page < 0:
                 raise SourceUnreadable(where="page", detail="torn")
+            if reading.page == 0:
+                raise ReaderFailed(where="page", detail="it stopped")
             yield reading
 
 
@@ -142,6 +144,23 @@ def test_what_came_before_the_damage_is_kept(tmp_path: Path) -> None:
     assert isinstance(document, Document) and isinstance(skipped, Skipped) and skipped.reason == "damaged"
     (only,) = read(tmp_path / "a.tiff", Limits(), Told(torn))
     assert isinstance(only, Skipped) and only.reason == "damaged"
+
+
+def test_a_reader_that_fails_is_no_damage_of_the_file(tmp_path: Path) -> None:
+    good, lost = PageReading(1, "一頁目", 0.9, "rapidocr"), PageReading(0, "", 0, "")
+    document, skipped = read(put(tmp_path, "a.tiff", b"II*\0"), Limits(), Told(good, lost))
+    assert isinstance(document, Document) and isinstance(skipped, Skipped) and skipped.reason == "the reader failed"
+    (only,) = read(tmp_path / "a.tiff", Limits(), Told(lost))
+    assert isinstance(only, Skipped) and only.reason == "the reader failed"
+
+
+def test_memory_that_is_short_is_no_damage_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(scans, "_page", short)
+    with pytest.raises(MemoryError):
+        list(pictures(encoded(sheet("頁"), "PDF"), "pdf"))
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"%PDF-1.7 in an image", b"PK\x03\x04", b"\x89PNG\r\n\x1a\n\0\0"])

@@ -60,12 +60,15 @@ def _erase(options: argparse.Namespace) -> int:
     if not options.signing_key.is_file() or not options.path.exists():
         raise UsageError(where=options.path, detail="--signing-key")
     text_key = sealing.load(options.text_key)
+    kept = Kept.beside(options.path)
     with Ledger(options.path, signing.load_or_create(options.signing_key), text_key) as book:
+        with LedgerReader(options.path) as reader:
+            entry = reader.entry(options.seq)
+        if entry is not None and entry.request_id is not None:
+            kept.erasing(entry.request_id, entry.data)
         noted = book.erase(options.seq, options.reason, actor="command line").result()
-    with LedgerReader(options.path) as reader:
-        entry = reader.entry(options.seq)
     if entry is not None:  # their keys are destroyed already
-        Kept.beside(options.path).remove(entry.data)
+        kept.remove(entry.data)
     print(json.dumps({"erased": options.seq, "noted": noted.seq, "head": noted.head}))
     return 0
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from so8t.commands.mcp import own_key
 from so8t.commands.senses import READING, hearing_of
-from so8t.core.errors import SourceMissing, SourceUnreadable, UsageError
+from so8t.core.errors import ReaderFailed, SourceMissing, SourceUnreadable, UsageError
 from so8t.core.files import write_bytes
 from so8t.decide.policy_sections import RECOGNISER
 from so8t.documents.document import Document
@@ -21,7 +21,8 @@ from so8t.documents.kinds import Kind, kind_of
 from so8t.documents.ocr import Ocr
 from so8t.documents.ocr_process import ocr_missing
 from so8t.documents.read import read
-from so8t.documents.scans import HerePages
+from so8t.documents.scans import HerePages, PageReader
+from so8t.documents.unreadable import Reason
 from so8t.operate.mcp.office_client import OfficeClient
 from so8t.operate.minutes.word import word
 from so8t.operate.senses.ears import Ears
@@ -30,6 +31,7 @@ LONGEST = 16 << 20  # bytes of a transcript's file
 CAPTIONS = (".vtt", ".srt")
 RECORDINGS = (".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".opus", ".webm", ".mp4")
 HOURS = 8.0  # of the longest recording
+CUT = (Reason.DAMAGED, Reason.TRUNCATED, Reason.TOO_MANY, Reason.SCANNED)  # what was read is not the whole
 REFUSED = 1  # exit code where nothing was made: handed over, denied, or failed
 
 
@@ -73,7 +75,7 @@ def source_of(path: Path, ears: Path | None, lang: str) -> Source:
     """Captions and plain text line by line as they stand; a recording through the recogniser in the folder `ears`;
     anything else through its reader, images and scans by OCR where it is installed.
 
-    Raises SourceMissing, SourceUnreadable, UsageError for a recording without `ears`, PackageMissing.
+    Raises SourceMissing, SourceUnreadable, ReaderFailed, UsageError for a recording without `ears`, PackageMissing.
     """
     if path.suffix.lower() in RECORDINGS:
         if ears is None:
@@ -85,13 +87,30 @@ def source_of(path: Path, ears: Path | None, lang: str) -> Source:
     text = transcript_of(path)
     if text is not None:
         return Source(text)
-    items = list(read(path, ocr=None if ocr_missing() else HerePages(Ocr(os.cpu_count() or 1))))
-    found_texts = [item for item in items if isinstance(item, Document)]
-    if not found_texts:
-        reason = next((item.reason for item in items if not isinstance(item, Document)), "")
-        raise SourceUnreadable(where=path, detail=reason)
-    sure = [one.confidence for one in found_texts if one.confidence is not None]
-    return Source("\n".join(one.text for one in found_texts), min(sure, default=None), "rapidocr" if sure else "")
+    return read_source(path, None if ocr_missing() else HerePages(Ocr(os.cpu_count() or 1)))
+
+
+def read_source(path: Path, ocr: PageReader | None) -> Source:
+    """The whole of a file: minutes of the part of it that could be read would pass for minutes of the meeting.
+
+    A page that nobody can make out counts as read with confidence 0. Raises SourceUnreadable, ReaderFailed,
+    PackageMissing.
+    """
+    sure, texts, last = list[float](), list[str](), ""
+    for item in read(path, ocr=ocr):
+        if isinstance(item, Document):
+            texts.append(item.text)
+            sure += [] if item.confidence is None else [item.confidence]
+        elif item.reason == Reason.READER_FAILED:
+            raise ReaderFailed(where=item.place, detail=item.detail)
+        elif item.reason in CUT:
+            raise SourceUnreadable(where=item.place, detail=f"{item.reason}: {item.detail}")
+        else:
+            last = item.reason
+            sure += [0.0] if item.reason == Reason.ILLEGIBLE else []
+    if not texts:
+        raise SourceUnreadable(where=path, detail=last)
+    return Source("\n".join(texts), min(sure, default=None), "rapidocr" if sure else "")
 
 
 def transcript_of(path: Path) -> str | None:

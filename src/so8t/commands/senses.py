@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from so8t.core.errors import DataError, SourceMissing, SourceUnreadable, UsageError
+from so8t.core.errors import DataError, ReaderFailed, SourceMissing, SourceUnreadable, UsageError
 from so8t.core.files import write_text
 from so8t.core.progress import Progress, Task
 from so8t.decide.policy_sections import ReadingPolicy
@@ -36,7 +36,7 @@ def see(options: argparse.Namespace) -> int:
         try:
             content = _content(path, MOST_IMAGE)
             found = [{"page": 1, **eyes.look(content, path).to_json()}] if eyes else list(_read(path, content, pages))
-        except DataError as error:
+        except (DataError, ReaderFailed) as error:
             code = error.exit_code
             found = [error.to_json(options.lang)]
         for one in found:

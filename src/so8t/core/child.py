@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from so8t.core.errors import DataError, PackageMissing, So8tError, SourceUnreadable
+from so8t.core.errors import PackageMissing, ReaderFailed, So8tError, SourceUnreadable
 
 MAXIMUM_LINE = 64 << 20  # bytes of one answer: a page as PNG in base64, the text of a recording
 MAXIMUM_CONTENT = 1 << 30
+ENDING_SECONDS = 1.0  # until one that has closed its pipe is gone
 Answers = Callable[[Mapping[str, Any], bytes], Iterable[Mapping[str, Any]]]
 
 
@@ -39,19 +40,21 @@ class Child:
     def ask(self, head: Mapping[str, Any], content: bytes) -> Iterator[dict[str, Any]]:
         """The answers as they come; who stops listening ends the process.
 
-        Raises SourceUnreadable for what the child could not read, was killed by or took too long for; PackageMissing.
+        Raises SourceUnreadable for what the child says is wrong with the content, and for nothing else; ReaderFailed
+        when it dies, is late or fails in any other way, whatever it was given; PackageMissing.
         """
         with self._one:
-            process, whole = self._started(), False
+            whole = False
             try:
+                process = self._started()
                 self._send(process, head, content)
                 while "end" not in (told := self._told(process)):
-                    _raise_told(told)
+                    if "answer" not in told:
+                        error = _error(told)
+                        whole = isinstance(error, SourceUnreadable)
+                        raise error
                     yield told["answer"]
                 whole = True
-            except DataError as error:
-                whole = not isinstance(error, _Lost)
-                raise SourceUnreadable(where=error.where, detail=error.detail) from error
             finally:
                 if not whole:
                     self._kill()
@@ -64,10 +67,13 @@ class Child:
         if self._process is None or self._process.poll() is not None:
             path = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
             environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
-            self._process = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                env=environment, creationflags=_BELOW_NORMAL if self._low else 0,
-            )  # fmt: skip
+            try:
+                self._process = subprocess.Popen(
+                    self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                    env=environment, creationflags=_BELOW_NORMAL if self._low else 0,
+                )  # fmt: skip
+            except OSError as error:  # no memory, no more processes
+                raise ReaderFailed(detail=f"not started: {type(error).__name__}") from error
             if self._low and hasattr(os, "setpriority"):
                 with contextlib.suppress(OSError):  # one that is gone already shows when it is asked
                     os.setpriority(os.PRIO_PROCESS, self._process.pid, 10)
@@ -82,7 +88,7 @@ class Child:
                 process.stdin.write(content)
                 process.stdin.flush()
         except (OSError, ValueError) as error:  # ValueError: its pipe was closed from elsewhere
-            raise _Lost(detail="the reader stopped") from error
+            raise ReaderFailed(detail=_ending(process)) from error
 
     def _told(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
         assert process.stdout is not None
@@ -92,13 +98,13 @@ class Child:
             except (OSError, ValueError):
                 line = b""
         if not line.endswith(b"\n"):
-            raise _Lost(detail=f"> {self._seconds:g} s" if watch.late else "the reader stopped")
+            raise ReaderFailed(detail=f"> {self._seconds:g} s" if watch.late else _ending(process))
         try:
             found = json.loads(line)
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise _Lost(detail="the reader said something that is no answer")
+            raise ReaderFailed(detail="it said something that is no answer")
         return found
 
     def _watched(self, process: subprocess.Popen[bytes]) -> _Watch:
@@ -116,10 +122,6 @@ class Child:
             except OSError:  # what was still to be written
                 continue
         process.wait()
-
-
-class _Lost(DataError):
-    """The process is of no more use."""
 
 
 class _Watch:
@@ -145,12 +147,23 @@ class _Watch:
 _BELOW_NORMAL = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)
 
 
-def _raise_told(told: Mapping[str, Any]) -> None:
-    error = told.get("error")
-    if error == PackageMissing.__name__:
-        raise PackageMissing(detail=str(told.get("detail", "")))
-    if error is not None:
-        raise DataError(where=told.get("where", ""), detail=str(told.get("detail", "")) or str(error))
+def _ending(process: subprocess.Popen[bytes]) -> str:
+    """How it ended: -9 is what an administrator, or a system without memory, does to it."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(ENDING_SECONDS)
+    return f"it stopped ({process.returncode})"
+
+
+def _error(told: Mapping[str, Any]) -> So8tError:
+    """What the child says went wrong. Only what it names so is the content's fault."""
+    name, where, detail = (str(told.get(key, "")) for key in ("error", "where", "detail"))
+    if name == SourceUnreadable.__name__:
+        return SourceUnreadable(where=where, detail=detail)
+    if name == PackageMissing.__name__:
+        return PackageMissing(detail=detail)
+    if name == ReaderFailed.__name__:
+        return ReaderFailed(where=where, detail=detail)
+    return ReaderFailed(where=where, detail=": ".join(filter(None, (name, detail))))
 
 
 def serve(answers: Answers) -> None:
@@ -168,7 +181,7 @@ def serve(answers: Answers) -> None:
                 _say(out, {"answer": answer})
         except So8tError as error:
             _say(out, {"error": type(error).__name__, "where": error.where, "detail": error.detail})
-        except Exception as error:  # of a decoder, on crafted content: whatever comes up
+        except Exception as error:  # no reader foresaw it
             _say(out, {"error": type(error).__name__})
         else:
             _say(out, {"end": True})

@@ -12,7 +12,7 @@ So8tError
 |- BundleError           8   BundleBroken SignatureInvalid BundleUnproven
 |- LedgerError           9   LedgerBroken LedgerUnavailable TextKeyWrong
 |- BackendError         10   BackendDown BackendProtocol LogprobsMissing OutboundRefused EmbeddingsMissing
-                             OfficeDown OfficeRefused ToolFailed
+                             OfficeDown OfficeRefused ReaderFailed ToolFailed
 |- PolicyError          11   PolicyInvalid AgentInvalid
 |- EnvironmentUnfit     12   PackageMissing ConverterMissing FindingCritical ServiceAbsent ServiceFailed PlaceUnfit
 |- AccessError          13   NotIdentified NotPermitted TooManyAttempts TooManyRequests AccountInvalid AccountUnknown
@@ -440,6 +440,17 @@ class OfficeRefused(BackendError):
     ja, en = "so8t のサーバーが受け付けませんでした", "the so8t server did not accept it"
     next_ja = "示された理由と、サーバーの版(so8t --version)を確かめてください"
     next_en = "see the reason shown, and check the server's version (so8t --version)"
+
+
+class ReaderFailed(BackendError):
+    """What reads images and recordings died, hung or could not work: nothing is known of the file it was given."""
+
+    code = "A20"
+    ja, en = "読み取りの側で失敗しました(ファイルのせいとは限りません)", "our reader failed; the file may be in order"
+    next_ja = "もう一度お試しください。続くときは、管理者がサーバーの記録とメモリ、重みを確かめます(docs/senses.md)"
+    next_en = (
+        "try again; if it stays, an administrator sees the server's log, its memory and the weights (docs/senses.md)"
+    )
 
 
 class ToolFailed(BackendError):

@@ -146,7 +146,7 @@ class IntakeConfig:
     """Images and PDFs that come with a request (SPEC M10), read by OCR where it is installed.
 
     files, pages: of one request, earlier turns included. megabytes: of the whole request as it is sent. seconds: for
-    reading it, waiting for others included.
+    reading all of them, waiting for others included.
     """
 
     images: bool = True

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from so8t.core.errors import PackageMissing, SourceUnreadable
+from so8t.core.errors import PackageMissing, ReaderFailed
 from so8t.documents.images import INSTALL, load_image
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ class Ocr:
         return self._engine is not None
 
     def read(self, image: Path) -> Reading:
-        """Raises SourceUnreadable for what is no image or too large, PackageMissing without the engine it needs."""
+        """Raises SourceUnreadable for what is no image or too large, PackageMissing without the engine it needs,
+        ReaderFailed where that engine breaks."""
         return self.read_grey(load_image(image), image)
 
     def read_grey(self, grey: Image, where: object) -> Reading:
@@ -100,13 +101,15 @@ class Ocr:
     def _lines(self, grey: Image, where: object) -> list[Line]:
         import numpy as np
 
-        if self._engine is None:
-            self._engine = _load(self._threads)
         try:
+            if self._engine is None:
+                self._engine = _load(self._threads)
             # Without the classifier of upside-down lines: on upright scans it turned short names on their heads.
             found = self._engine(np.asarray(grey), use_det=True, use_cls=False, use_rec=True)
-        except Exception as error:  # pixels from outside may fail an engine in any way
-            raise SourceUnreadable(where=where, detail=f"rapidocr: {type(error).__name__}") from error
+        except PackageMissing:
+            raise
+        except Exception as error:  # of the engine, on pixels that were checked and decoded before
+            raise ReaderFailed(where=where, detail=f"rapidocr: {type(error).__name__}") from error
         if found.boxes is None or found.txts is None:
             return []
         return [Line(*line) for line in zip(found.boxes.tolist(), found.txts, found.scores, strict=True)]
@@ -128,7 +131,7 @@ class Ocr:
                 table.seek(0)
                 return from_table(table.read(MAXIMUM_OUTPUT).decode("utf-8", "replace"))
         except (subprocess.SubprocessError, OSError) as error:
-            raise SourceUnreadable(where=where, detail=f"tesseract: {type(error).__name__}") from error
+            raise ReaderFailed(where=where, detail=f"tesseract: {type(error).__name__}") from error
 
 
 def orientation(lines: Sequence[Line]) -> Orientation:

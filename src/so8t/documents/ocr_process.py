@@ -45,7 +45,7 @@ class OcrProcess:
     def picture(self, content: bytes, packed: Packed, page: int) -> bytes:
         """A page as a PNG made anew, so that nothing of the file itself reaches a browser.
 
-        Raises SourceUnreadable, PackageMissing.
+        Raises SourceUnreadable, ReaderFailed, PackageMissing.
         """
         found = list(self._child.ask({"do": "show", "packed": packed, "numbers": [page]}, content))
         if not found:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from so8t.core.errors import PackageMissing, SourceUnreadable
+from so8t.core.errors import PackageMissing, ReaderFailed, SourceUnreadable
 from so8t.core.text import clean
 from so8t.documents.document import Document, Skipped
 from so8t.documents.images import MAXIMUM_SIDE, image_pages, is_blank
@@ -43,7 +43,8 @@ class PageReader(Protocol):
     """Reads pages by OCR, here or in a process of its own (ocr_process.py)."""
 
     def pages(self, content: bytes, packed: Packed, numbers: Sequence[int] | None = None) -> Iterator[PageReading]:
-        """These pages, from 1; None = all. Raises SourceUnreadable, PackageMissing, also after some pages."""
+        """These pages, from 1; None = all. Raises SourceUnreadable, ReaderFailed, PackageMissing, also after some
+        pages."""
         ...
 
 
@@ -95,6 +96,8 @@ def _rendered(content: bytes, numbers: Sequence[int] | None, most: int | None) -
                 for number in numbers or range(1, len(document) + 1):
                     yield number, _page(document, number)
     except Unreadable as error:
+        if isinstance(error.__cause__, MemoryError):  # of this machine: how large a page may be is bounded
+            raise error.__cause__ from None
         raise SourceUnreadable(where="pdf", detail=str(error)) from error
 
 
@@ -127,10 +130,11 @@ def read_pages(
                 return
             done += 1
             yield _document(reading, f"{name}:{reading.page}")
-    except SourceUnreadable as error:
+    except (SourceUnreadable, ReaderFailed) as error:
+        reason = Reason.DAMAGED if isinstance(error, SourceUnreadable) else Reason.READER_FAILED
         if not done:
-            raise Unreadable(Reason.DAMAGED, error.detail) from error
-        yield Skipped(name, Reason.DAMAGED, f"after {done} pages: {error.detail}")
+            raise Unreadable(reason, error.detail) from error
+        yield Skipped(name, reason, f"after {done} pages: {error.detail}")
         return
     if numbers is not None and len(numbers) > limits.scanned_pages:
         yield Skipped(name, Reason.TOO_MANY, f"> {limits.scanned_pages} scanned pages")

@@ -33,6 +33,7 @@ class Reason(StrEnum):
     SCANNED = "no text layer: scanned"
     BLANK = "blank page"
     ILLEGIBLE = "image without legible text"
+    READER_FAILED = "the reader failed"
     BAD_RECORD = "bad record"
     UNKNOWN_DOMAIN = "unknown domain"
     NOT_ARTICLE = "not an article"

@@ -242,19 +242,17 @@ class Gateway:
         if judge.narrowing is not None:
             body["agent"] = {"name": judge.narrowing.name, "digest": judge.narrowing.digest}
         if request.attachments:
-            body["attachments"], kept = await asyncio.to_thread(self.kept.put, request.attachments)
+            body["attachments"], kept = await asyncio.to_thread(self.kept.put, request.id, request.attachments)
             texts |= kept
         if verdict.decision == Decision.ESCALATE:
             drafted = draft_texts(draft) if draft is not None else {}
             body["review"] = review_terms(request, verdict, judge.policy, self.now(), drafted.values())
             texts |= drafted
-        try:
-            entry = await self.record("decision", body, texts)
-        except BaseException:
-            if request.attachments:  # of no use to anybody: their keys were never written down
-                self.kept.remove(body)
-            raise
-        if request.attachments:  # an observer may hold what it was told for a while, and an image is large
+        # The files stay where this fails or is cancelled: the entry may be there all the same (intake/sweep.py).
+        entry = await self.record("decision", body, texts)
+        if request.attachments:
+            self.kept.named(body)
+            # An observer may hold what it was told for a while, and an image is large.
             request = replace(request, attachments=tuple(replace(one, content=b"") for one in request.attachments))
         for observer in self.observers:
             observer(Recorded(verdict, request, entry))

@@ -33,6 +33,7 @@ from so8t.operate.eventlog.sinks import sinks_of
 from so8t.operate.gateway import Gateway
 from so8t.operate.identity.authenticator import Authenticator
 from so8t.operate.intake.intake import Intake, intake_of
+from so8t.operate.intake.sweep import Sweep
 from so8t.operate.mail.making import highest_inside
 from so8t.operate.monitor.monitor import Monitor
 from so8t.operate.monitor.office import monitor_of
@@ -133,7 +134,7 @@ async def running_office(
         await reviews.cases()  # what people decided before are precedents from the first request on
         notifier = Notifier(config.notify, f"{address(config)}/console/review")
         gateway.observers.append(notifier.observe)
-        work = [policy.watch, reviews.sweep, notifier.run, events.run]
+        work = [policy.watch, reviews.sweep, notifier.run, events.run, Sweep(gateway.kept, reader).watch]
         drift = drift_of(gateway, {} if unproven else bundle.card, quantisation)
         if drift is not None:
             gateway.observers.append(drift.observe)

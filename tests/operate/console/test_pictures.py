@@ -7,13 +7,17 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from broken_reader import WAYS, broken
 from console_browser import Browser
 from console_server import Server, serving
 from office_server import ANSWER, SCORES
 from scanned import encoded, ruined, sheet
 
 from so8t.ask.backend import FakeBackend
+from so8t.core.serve_config import IntakeConfig
 from so8t.core.types import Attachment, PageText, Request
+from so8t.documents.ocr_process import OcrProcess
+from so8t.operate.intake.intake import Intake
 
 NOTICE = sheet("旅費精算のお知らせ", "領収書は月末までに総務課へ出してください。")
 
@@ -74,6 +78,29 @@ def test_what_a_browser_gets_was_made_anew(office: Server) -> None:
 @pytest.mark.parametrize("place", ["image/1/1", "image/0/2", "image/99999999/1"])
 def test_there_is_no_other_image(sent: tuple[Browser, Browser, Browser, int], place: str) -> None:
     assert sent[1].get(f"/console/review/{sent[3]}/{place}").status_code == 400
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_reader_that_fails_is_told_on_a_page(
+    sent: tuple[Browser, Browser, Browser, int], monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Our fault, in the visitor's language, with what to do next; and nothing was judged."""
+    asker, reviewer, _, seq = sent
+    running, reader = asker.server.running, OcrProcess()
+    monkeypatch.setattr(reader, "_child", broken(way, monkeypatch))
+    monkeypatch.setattr(running, "intake", Intake(IntakeConfig(), reader))
+    before = running.reader.count(kinds=("decision",))
+    asker.client.headers["accept"] = "text/html"
+    answer = send(asker, "要点は?", ("a.png", encoded(NOTICE)))
+    assert answer.status_code == 503 and "読み取りの側で失敗しました" in answer.text and "A20" in answer.text
+    assert "もう一度お試しください" in answer.text and "/srv/models" not in answer.text
+    asker.client.cookies.set("so8t-lang", "en")
+    assert "our reader failed" in send(asker, "要点は?", ("a.png", encoded(NOTICE))).text
+    asker.client.headers["accept"] = "text/event-stream"  # our script's
+    answer = send(asker, "要点は?", ("a.png", encoded(NOTICE)))
+    assert answer.status_code == 503 and answer.json()["error"]["message"].startswith("[A20] ")
+    assert reviewer.get(f"/console/review/{seq}/image/0/1").status_code == 503
+    assert running.reader.count(kinds=("decision",)) == before
 
 
 def test_images_are_for_reviewers_and_auditors(sent: tuple[Browser, Browser, Browser, int]) -> None:

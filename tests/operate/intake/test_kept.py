@@ -37,27 +37,28 @@ def test_what_was_put_comes_back_and_lies_sealed(contents: list[bytes]) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         kept = Kept(Path(folder) / "attachments")
-        told, texts = kept.put([attachment(content) for content in contents])
+        told, texts = kept.put("req-1", [attachment(content) for content in contents])
+        kept.named({"attachments": told})
         assert [kept.read({"attachments": told}, texts, n) for n in range(len(contents))] == contents
         files = [path for path in kept.folder.rglob("*") if path.is_file()]
         assert len(files) == len(contents) and {path.name for path in files} == {one["sealed"] for one in told}
-        assert kept.remove({"attachments": told}) == len(contents) and not [*kept.folder.glob("*/*")]
+        assert kept.remove({"attachments": told}) == len(contents) and not [*kept.folder.glob("??/*")]
 
 
 def test_the_same_image_twice_is_two_files(tmp_path: Path) -> None:
     """Or one could tell from the chain that two people sent the same, and erasing one would erase the other."""
-    told, _ = Kept(tmp_path).put([attachment(b"x"), attachment(b"x")])
+    told, _ = Kept(tmp_path).put("req-1", [attachment(b"x"), attachment(b"x")])
     assert told[0]["sealed"] != told[1]["sealed"]
 
 
 def test_the_chain_holds_neither_name_nor_text(tmp_path: Path) -> None:
-    told, texts = Kept(tmp_path).put([attachment(b"x", "秘密の文", "秘密の名.png")])
+    told, texts = Kept(tmp_path).put("req-1", [attachment(b"x", "秘密の文", "秘密の名.png")])
     assert "秘密" not in json.dumps(told, ensure_ascii=False) and "秘密の文" in texts[TEXTS]
 
 
 @pytest.mark.parametrize("number", [-1, 1, 99])
 def test_there_is_no_other(tmp_path: Path, number: int) -> None:
-    told, texts = Kept(tmp_path).put([attachment(b"x")])
+    told, texts = Kept(tmp_path).put("req-1", [attachment(b"x")])
     with pytest.raises(RecordInvalid):
         Kept(tmp_path).read({"attachments": told}, texts, number)
 
@@ -65,7 +66,7 @@ def test_there_is_no_other(tmp_path: Path, number: int) -> None:
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a" * 63, "A" * 64, ""])
 def test_a_name_is_never_a_path(tmp_path: Path, name: str) -> None:
     kept = Kept(tmp_path / "kept")
-    told, texts = kept.put([attachment(b"x")])
+    told, texts = kept.put("req-1", [attachment(b"x")])
     told[0]["sealed"] = name
     with pytest.raises(RecordInvalid):
         kept.read({"attachments": told}, texts, 0)
@@ -74,7 +75,7 @@ def test_a_name_is_never_a_path(tmp_path: Path, name: str) -> None:
 def test_where_it_cannot_be_kept_nothing_is_answered(tmp_path: Path) -> None:
     (tmp_path / "attachments").write_text("a file is in the way", encoding="utf-8")
     with pytest.raises(LedgerUnavailable):
-        Kept(tmp_path / "attachments").put([attachment(b"x")])
+        Kept(tmp_path / "attachments").put("req-1", [attachment(b"x")])
 
 
 @pytest.fixture
@@ -86,10 +87,14 @@ def office(tmp_path: Path) -> tuple[ServeConfig, int, Path]:
         path=str(serve / "ledger.db"), key=str(tmp_path / "ledger.key"), text_key=str(tmp_path / "text.key")
     )
     path = serve / "ledger.db"
-    told, texts = Kept.beside(path).put([attachment(b"the image")])
+    kept = Kept.beside(path)
+    told, texts = kept.put("req-1", [attachment(b"the image")])
     key, text_key = signing.load_or_create(Path(ledger.key)), sealing.load_or_create(Path(ledger.text_key))
     with Ledger(path, key, text_key) as book:
-        entry = book.append_sync("decision", {"decision": "ALLOW", "attachments": told}, text={"query": "?", **texts})
+        entry = book.append_sync(
+            "decision", {"request_id": "req-1", "decision": "ALLOW", "attachments": told}, text={"query": "?", **texts}
+        )
+    kept.named({"attachments": told})
     config = ServeConfig(ledger=ledger, identity=IdentityConfig(users=str(serve / "users.db")))
     return config, entry.seq, path
 
@@ -100,7 +105,7 @@ def test_erasing_by_command_takes_the_file_too(office: tuple[ServeConfig, int, P
         entry, texts = reader.entry(seq), reader.texts(seq)
     assert entry is not None
     kept = Kept.beside(path)
-    (file,) = [*kept.folder.glob("*/*")]
+    (file,) = [*kept.folder.glob("??/*")]
     copy = file.read_bytes()
     command = ["ledger", "erase", str(path), "--seq", str(seq), "--reason", "請求", "--signing-key", config.ledger.key]
     assert main([*command, "--text-key", config.ledger.text_key]) == 0
@@ -117,7 +122,7 @@ def test_verify_finds_what_was_done_to_the_files(office: tuple[ServeConfig, int,
     config, seq, path = office
     command = ["ledger", "verify", str(path), "--key", f"{config.ledger.key}.pub", "--text-key", config.ledger.text_key]
     assert main(command) == 0
-    (file,) = [*Kept.beside(path).folder.glob("*/*")]
+    (file,) = [*Kept.beside(path).folder.glob("??/*")]
     content = file.read_bytes()
     file.write_bytes(content[:-1] + b"x")
     assert main(command) == 9

@@ -14,6 +14,7 @@ from scanned import encoded, ruined, sheet
 
 from so8t.ask.backend import FakeBackend
 from so8t.cli import main
+from so8t.core.errors import ReaderFailed
 from so8t.core.serve_config import SearchConfig, SearchFolder
 from so8t.documents.ocr_process import OcrProcess
 from so8t.documents.scans import PageReading
@@ -103,6 +104,22 @@ def test_the_level_of_a_scan(office: OfficeFiles, pages: list[tuple[str, float]]
     read_all(office, Told(*pages))
     (known,) = office.store.db.execute("SELECT level FROM files").fetchall()
     assert LEVELS[known[0]] == level
+
+
+def test_pages_that_our_reader_lost_raise_the_level(office: OfficeFiles) -> None:
+    """A stamp may be on them."""
+
+    class Dying(Told):
+        def pages(self, content: bytes, packed: str, numbers: Sequence[int] | None = None) -> Iterator[PageReading]:
+            yield from super().pages(content, packed, numbers)
+            raise ReaderFailed(detail="it stopped (-9)")
+
+    put(office, "社内限定/a.tiff", b"II*\0")
+    put(office, "社内限定/b.tiff", b"II*\0")
+    report = read_all(office, Dying(("普通の文です。", 0.99)))
+    assert report.read == 2 and report.waiting == 0  # one such file does not keep the others waiting
+    levels = [LEVELS[level] for (level,) in office.store.db.execute("SELECT level FROM files")]
+    assert levels == ["部外秘", "部外秘"]
 
 
 def test_nothing_of_a_file_is_found_before_all_of_it_is_read(office: OfficeFiles) -> None:

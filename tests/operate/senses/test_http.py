@@ -146,7 +146,7 @@ def test_roles_and_what_is_not_set_up(office: Office) -> None:
     assert answer.status_code == 400
 
 
-def test_weights_that_were_changed_are_told_at_the_first_question(tmp_path: Path) -> None:
+def test_weights_that_were_changed_are_our_fault_at_the_first_question(tmp_path: Path) -> None:
     folder = colour_detector(tmp_path / "eyes")
     (folder / "model.onnx").write_bytes(b"junk")
     office = Office(tmp_path, SensesConfig(eyes=str(folder)))
@@ -155,7 +155,7 @@ def test_weights_that_were_changed_are_told_at_the_first_question(tmp_path: Path
     with office.client:
         answer = office.post("see", {"image": coded(RED)})
     office.close()
-    assert answer.status_code == 400 and "SHA-256" in answer.text
+    assert answer.status_code == 503 and "SHA-256" in answer.text
 
 
 @pytest.mark.slow

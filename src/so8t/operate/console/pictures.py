@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from so8t.core.errors import RecordInvalid, SourceUnreadable
+from so8t.core.errors import RecordInvalid
 from so8t.core.ledger_read import Stored
 from so8t.operate.console.visit import Visit, number
 from so8t.operate.intake.kept import TEXTS
@@ -57,7 +57,7 @@ def shown(visit: Visit, data: Mapping[str, Any], texts: Mapping[str, str]) -> li
 
 
 async def picture(visit: Visit, entry: Stored) -> Response:
-    """The page that the address names, once it is written down who looks. Raises RecordInvalid, Busy."""
+    """The page that the address names, once it is written down who looks. Raises RecordInvalid, Busy, ReaderFailed."""
     at, page = (number(visit.http.path_params[name], name) for name in ("number", "page"))
     running = visit.running
     body = {"event": "image_read", "actor": visit.identity.name, "seq": entry.seq, "of": entry.actor, "number": at}
@@ -69,11 +69,7 @@ async def picture(visit: Visit, entry: Stored) -> Response:
         return _sound(content, entry.seq)
     if running.intake is None:
         raise RecordInvalid(where="serve.intake", detail="no images are shown here")
-    try:
-        png = await running.intake.picture(content, kind, page)
-    except SourceUnreadable as error:
-        raise RecordInvalid(where="image", detail=error.detail) from error
-    return Response(png, 200, HEADERS, "image/png")
+    return Response(await running.intake.picture(content, kind, page), 200, HEADERS, "image/png")
 
 
 def _sound(content: bytes, seq: int) -> Response:

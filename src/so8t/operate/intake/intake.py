@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from so8t.core.errors import RecordInvalid, SourceUnreadable
+from so8t.core.errors import RecordInvalid
 from so8t.core.serve_config import IntakeConfig
 from so8t.core.types import Attachment, PageText, Turn
 from so8t.decide.clearance import classification_from_markers, highest
@@ -20,7 +20,8 @@ from so8t.decide.image_text import LONGEST, level_on, with_image
 from so8t.decide.policy import Policy
 from so8t.documents.ocr_process import OcrProcess, ocr_missing
 from so8t.documents.scans import PageReading
-from so8t.operate.intake.one_by_one import OneByOne
+from so8t.operate.intake.blame import blamed
+from so8t.operate.intake.one_by_one import OneByOne, in_time
 from so8t.operate.intake.upload import Upload, packed_as
 
 REMEMBERED = 256  # files whose text is kept in memory: a client sends a conversation's images with every turn
@@ -57,11 +58,18 @@ class Intake:
         self._line = OneByOne(self.config.seconds)
 
     async def turns(self, who: str, said: Sequence[Said], policy: Policy) -> tuple[list[Turn], tuple[Attachment, ...]]:
-        """The turns with the text of their images, and the images. Raises RecordInvalid, Busy, PackageMissing."""
+        """The turns with the text of their images, and the images, all of them within the time of one request.
+
+        Raises RecordInvalid, Busy, ReaderFailed, PackageMissing. What was read until then is remembered.
+        """
         if (count := sum(len(one.uploads) for one in said)) > self.config.files:
             raise RecordInvalid(where="messages", detail=f"{count} images > {self.config.files}")
         if any(one.uploads and one.role != "user" for one in said):
             raise RecordInvalid(where="messages", detail="images belong to the user's turns")
+        async with in_time(self.config.seconds):
+            return await self._turns(who, said, policy)
+
+    async def _turns(self, who: str, said: Sequence[Said], policy: Policy) -> tuple[list[Turn], tuple[Attachment, ...]]:
         turns, attachments = list[Turn](), list[Attachment]()
         for one in said:
             text = one.text
@@ -75,9 +83,10 @@ class Intake:
         return turns, tuple(attachments)
 
     async def picture(self, content: bytes, media_type: str, page: int) -> bytes:
-        """A page as PNG, for a person's eyes. Raises SourceUnreadable, PackageMissing, Busy."""
+        """A page as PNG, for a person's eyes. Raises RecordInvalid, Busy, ReaderFailed, PackageMissing."""
         packed = packed_as(media_type)
-        return await self._line.run(lambda: self.reader.picture(content, packed, page), self.reader.close)
+        with blamed("image"):
+            return await self._line.run(lambda: self.reader.picture(content, packed, page), self.reader.close)
 
     def close(self) -> None:
         self.reader.close()
@@ -94,10 +103,8 @@ class Intake:
 
     async def _pages(self, upload: Upload) -> list[PageReading]:
         most = self.config.pages
-        try:
+        with blamed("image"):
             return await self._line.run(lambda: self.reader.few(upload.content, upload.packed, most), self.reader.close)
-        except SourceUnreadable as error:
-            raise RecordInvalid(where="image", detail=error.detail) from error
 
 
 def intake_of(config: IntakeConfig) -> Intake | None:

@@ -15,6 +15,16 @@ ENDING_SECONDS = 2.0
 T = TypeVar("T")
 
 
+@asynccontextmanager
+async def in_time(seconds: float) -> AsyncIterator[None]:
+    """Raises Busy where the block takes longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise Busy(detail=f"> {seconds:g} s") from None
+
+
 @dataclass(slots=True)
 class OneByOne:
     """`seconds` for one's turn, the wait for others included."""
@@ -31,10 +41,8 @@ class OneByOne:
             raise Busy(detail=f"{self.waiting} wait")
         self._here += 1
         try:
-            async with asyncio.timeout(self.seconds), self._lock:
+            async with in_time(self.seconds), self._lock:
                 yield
-        except TimeoutError:
-            raise Busy(detail=f"> {self.seconds:g} s") from None
         finally:
             self._here -= 1
 

@@ -221,7 +221,7 @@ def _parts(path: Path, items: Iterable[Document | Skipped]) -> _Content:
     parts, around, characters, reason, illegible = list[Part](), dict[str, None](), 0, "", False
     for item in items:
         if not isinstance(item, Document):
-            illegible = illegible or item.reason == Reason.ILLEGIBLE
+            illegible = illegible or item.reason in (Reason.ILLEGIBLE, Reason.READER_FAILED)
             if item.reason != Reason.BLANK:
                 reason = reason or f"{item.reason}{f' ({item.detail})' if item.detail else ''}"[:200]
             continue

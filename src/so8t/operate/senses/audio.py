@@ -51,7 +51,7 @@ def decoded(content: bytes, seconds: float, where: object = "audio") -> Samples:
                 most -= len(piece)
                 if most < 0:
                     raise SourceUnreadable(where=where, detail=f"> {seconds:g} s")
-    except SourceUnreadable:
+    except (SourceUnreadable, MemoryError):
         raise
     except Exception as error:  # a decoder may fail at a damaged file in any way
         raise SourceUnreadable(where=where, detail=f"audio: {type(error).__name__}") from error

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from so8t.core.errors import RecordInvalid, SourceUnreadable
+from so8t.core.errors import RecordInvalid
 from so8t.core.serve_config import SensesConfig
 from so8t.core.types import Attachment, PageText
 from so8t.decide.image_text import LONGEST
 from so8t.decide.policy_sections import RECOGNISER
+from so8t.operate.intake.blame import blamed
 from so8t.operate.intake.one_by_one import OneByOne
 from so8t.operate.senses.ears import ears_file
 from so8t.operate.senses.eyes import eyes_file
@@ -24,7 +25,8 @@ NOT_SET = "not set up here (serve.senses)"
 
 @dataclass(slots=True)
 class Senses:
-    """Raises RecordInvalid for what cannot be seen or heard, and where there are no such weights; Busy."""
+    """Raises RecordInvalid for what cannot be seen or heard, and where there are no such weights; Busy, ReaderFailed,
+    PackageMissing."""
 
     config: SensesConfig
     _eyes: EyesProcess | None = field(init=False, repr=False)
@@ -56,18 +58,14 @@ class Senses:
     async def look(self, content: bytes) -> Sight:
         if (eyes := self._eyes) is None:
             raise RecordInvalid(where="eyes", detail=NOT_SET)
-        try:
+        with blamed("image"):
             return await self._line.run(lambda: eyes.look(content), eyes.close)
-        except SourceUnreadable as error:
-            raise RecordInvalid(where="image", detail=error.detail) from error
 
     async def hear(self, content: bytes) -> Hearing:
         if (ears := self._ears) is None:
             raise RecordInvalid(where="ears", detail=NOT_SET)
-        try:
+        with blamed("audio"):
             return await self._line.run(lambda: ears.hear(content), ears.close)
-        except SourceUnreadable as error:
-            raise RecordInvalid(where="audio", detail=error.detail) from error
 
     def close(self) -> None:
         for process in (self._eyes, self._ears):

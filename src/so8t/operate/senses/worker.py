@@ -20,7 +20,7 @@ ANSWER_SECONDS = 120.0  # until the next cue, or what an image takes
 
 
 class EyesProcess:
-    """Raises what Eyes raises, as SourceUnreadable, at each call."""
+    """Raises SourceUnreadable for the image; ReaderFailed for whatever else, unfit weights included; PackageMissing."""
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
         self._child = Child(_MODULE, ("eyes", str(folder), str(threads)), seconds=ANSWER_SECONDS)

@@ -78,6 +78,7 @@ _STATUS: tuple[tuple[type[So8tError], int], ...] = (
     (errors.DataError, 400),
     (errors.EmbeddingsMissing, 501),
     (errors.PackageMissing, 501),
+    (errors.ReaderFailed, 503),
     (errors.BackendError, 502),
     (errors.LedgerError, 503),
 )

@@ -68,7 +68,7 @@ class Office:
         return MAX_BYTES if self.intake is None else self.intake.config.megabytes << 20
 
     async def asked(self, identity: Identity, said: Sequence[Said], body: Json) -> Request:
-        """request() of what was said, images read. Raises RecordInvalid, Busy, PackageMissing."""
+        """request() of what was said, images read. Raises RecordInvalid, Busy, ReaderFailed, PackageMissing."""
         if not any(one.uploads for one in said):
             return self.request(identity, [Turn(one.role, one.text) for one in said], body)  # type: ignore[arg-type]
         if self.intake is None:

@@ -20,7 +20,8 @@ Schema = dict[str, Any]
 STRING: Schema = {"type": "string"}
 ERRORS = {"400": "invalid", "401": "not identified", "403": "not permitted", "404": "not there", "408": "too slow",
           "409": "closed", "413": "too large", "421": "another host", "429": "too many", "500": "unforeseen",
-          "501": "not offered by this upstream", "502": "upstream", "503": "ledger or server not ready"}  # fmt: skip
+          "501": "not offered by this upstream", "502": "upstream",
+          "503": "ledger, reader or server not ready"}  # fmt: skip
 
 
 def routes() -> list[Route]:
