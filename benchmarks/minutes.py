@@ -1,7 +1,7 @@
 """The minutes' model: fit it, and measure the minutes against meetings labelled by hand.
 
     python3 benchmarks/minutes.py fit [--write]     folds over resources/minutes; --write: models/minutes_model.npz
-    python3 benchmarks/minutes.py measure dev       or test: benchmarks/minutes/{dev,test}.jsonl
+    python3 benchmarks/minutes.py measure dev       or test, test2: benchmarks/minutes/{dev,test,test2}.jsonl
     python3 benchmarks/minutes.py speed             a meeting of three hours
     python3 benchmarks/minutes.py words dev --model F.gguf   what a small model's words come to (Gemma's turns)
 
@@ -62,7 +62,7 @@ Held = Sequence[tuple[Sequence[Meeting], Spotter]]  # meetings, and a model that
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("fit", "measure", "speed", "words"))
-    parser.add_argument("part", nargs="?", default="dev", choices=("dev", "test"))
+    parser.add_argument("part", nargs="?", default="dev", choices=("dev", "test", "test2"))
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--model", type=Path, metavar="GGUF")
     options = parser.parse_args()
