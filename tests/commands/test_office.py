@@ -88,6 +88,17 @@ def test_transcripts_keep_their_lines_whatever_the_file(tmp_path: Path) -> None:
     assert made.text.splitlines() == ["司会: 始めます。", "佐藤: はい。"] and made.confidence is None
 
 
+def test_the_level_in_the_header_of_a_word_file_is_the_records(server: Server, tmp_path: Path) -> None:
+    document = docx.Document()
+    document.sections[0].header.paragraphs[0].text = "極秘"
+    for line in MEETING.splitlines():
+        document.add_paragraph(line)
+    document.save(str(tmp_path / "a.docx"))
+    assert main(["minutes", str(tmp_path / "a.docx"), "--server", server.address]) == office.REFUSED
+    entry = server.reader.entries(kinds=("decision",))[-1]
+    assert entry.decision == "DENY" and entry.data["classification"] == "極秘"
+
+
 def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(SourceMissing):
         source_of(tmp_path / "none.txt", None, "ja")

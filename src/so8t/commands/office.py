@@ -91,7 +91,8 @@ def source_of(path: Path, ears: Path | None, lang: str) -> Source:
 
 
 def read_source(path: Path, ocr: PageReader | None) -> Source:
-    """The whole of a file: minutes of the part of it that could be read would pass for minutes of the meeting.
+    """The whole of a file: minutes of the part of it that could be read would pass for minutes of the meeting. What is
+    printed around its pages goes before, for that is where its level may stand.
 
     A page that nobody can make out counts as read with confidence 0. Raises SourceUnreadable, ReaderFailed,
     PackageMissing.
@@ -99,6 +100,7 @@ def read_source(path: Path, ocr: PageReader | None) -> Source:
     sure, texts, last = list[float](), list[str](), ""
     for item in read(path, ocr=ocr):
         if isinstance(item, Document):
+            texts += [item.around] if item.around and not texts else []
             texts.append(item.text)
             sure += [] if item.confidence is None else [item.confidence]
         elif item.reason == Reason.READER_FAILED:
