@@ -108,7 +108,8 @@ class Gateway:
         if made is not None and made.floor is not None:
             request = replace(request, floors=(*request.floors, made.floor))
             verdict = await self._judged(request, judge)
-        answer = made if made is not None and verdict.decision == Decision.ALLOW else Answer(refusal(verdict))
+        allowed = made if verdict.decision == Decision.ALLOW else None
+        answer = allowed or Answer(refusal(verdict, request.floors))
         answered = self.clock()
         entry = await self._commit(request, verdict, answer, judge, draft=None if answer is made else made)
         ms = {

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from so8t.core.types import Decision, Verdict
+from collections.abc import Sequence
+
+from so8t.core.types import Decision, Floor, Verdict
 
 FAILED = "答えを作れませんでした。時間をおいて、もう一度お試しください。"
 EMPTY = "(モデルは何も答えませんでした)"
 
 
-def refusal(verdict: Verdict) -> str:
-    """For what is not allowed. Raises ValueError for an ALLOW, which has an answer instead."""
+def refusal(verdict: Verdict, floors: Sequence[Floor] = ()) -> str:
+    """For what is not allowed. Which rules matched is for reviewers, who cannot be tried out; `floors` are facts of the
+    asker's own request, and he is told. Raises ValueError for an ALLOW, which has an answer instead."""
     if verdict.decision == Decision.DENY:
         said = f"この依頼にはお応えできません。根拠: {verdict.policy_ref}。"
         return said + "お困りの点があれば、正規の手続きを担当部門にご相談ください。"
     if verdict.decision == Decision.ESCALATE:
         target = verdict.escalation_target
-        return f"この依頼は {target} の判断が必要です。引き継ぎとして記録しました。根拠: {verdict.policy_ref}。"
+        why = "".join(one.reason for one in floors if one.decision is Decision.ESCALATE)
+        return f"この依頼は {target} の判断が必要です。{why}引き継ぎとして記録しました。根拠: {verdict.policy_ref}。"
     raise ValueError(verdict.decision)
 
 

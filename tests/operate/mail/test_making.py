@@ -51,6 +51,7 @@ def decided(server: Server, seq: int) -> tuple[dict[str, str], str]:
 def test_a_draft_that_goes_outside_is_handed_over_with_its_text(server: Server) -> None:
     told = post(server, to=["a@example.co.jp", "client@customer.example"])
     assert told["so8t"]["decision"] == "ESCALATE" and told["made"] is None and WRITTEN not in told["text"]
+    assert "宛先が社外です(client@customer.example)。引き継ぎとして" in told["text"]
     entry = server.reader.entries(kinds=("decision",))[-1]
     assert "mail.outside" in entry.data["rules"] and "customer.example" not in str(entry.data["rules"])
     server.backend.answer = "もう一度書けば、別の文になります。"
