@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,28 @@ def test_the_reason_names_both_levels(demo: Policy) -> None:
 def test_an_unknown_level_is_an_error(clearance: str, classification: str | None, demo: Policy) -> None:
     with pytest.raises(LevelUnknown):
         opinion_of(demo, "要約", clearance, classification)
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        ("次を要約してください。\n\n極秘\n合併の計画です。", "極秘"),
+        ("社外秘\r\n単価の一覧", "部外秘"),
+        ("要約して\n  社 外 秘 \n単価", "部外秘"),
+        ("要約して\nInternal Use Only\n単価", "社内限定"),
+        ("要約して\n極\u200b秘\n合併の計画", "極秘"),
+        ("極秘", None),  # a word asked about is no document
+        ("区分の違いを説明してください。\n公開\n社内限定\n部外秘\n極秘", None),
+        ("極秘という語の意味は\n何ですか", None),
+    ],
+)
+def test_a_pasted_line_that_is_nothing_but_a_level_is_a_marking(text: str, level: str | None, demo: Policy) -> None:
+    assert effective_classification(Request("1", text, "社内限定"), views(text), demo) == level
+
+
+def test_many_short_lines_take_no_time(demo: Policy) -> None:
+    text = "秘\n" * 10_000
+    readings = views(text)
+    begin = time.perf_counter()
+    assert effective_classification(Request("1", text, "社内限定"), readings, demo) is None
+    assert time.perf_counter() - begin < 1

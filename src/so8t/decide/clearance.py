@@ -9,6 +9,8 @@ from so8t.core.types import Decision, Request
 from so8t.decide.policy import Policy
 from so8t.decide.views import View, views
 
+LONGEST_LINE, MOST_LINES = 20, 400  # characters of a line that may be a marking, and how many such lines are looked at
+A_LIST = 3  # levels that stand alone in one text are the names of levels, no marking
 PIECE, OVERLAP = 20_000, 200  # characters of a long text that are read at once, and again with the next
 
 
@@ -28,9 +30,28 @@ def classification_from_markers(text: str, policy: Policy) -> str | None:
 
 
 def effective_classification(request: Request, readings: Sequence[View], policy: Policy) -> str | None:
-    """The higher of the stated level and the markings in any view. Raises LevelUnknown for a level nobody defined."""
+    """The higher of the stated level and the markings in any view, be it a line of a pasted document that is nothing
+    else. Raises LevelUnknown for a level nobody defined."""
     marked = [classification_from_markers(view.text, policy) for view in readings]
-    return highest((request.classification, *marked), policy)
+    stamped = [_line_alone(view.text, policy) for view in readings]
+    return highest((request.classification, *marked, *stamped), policy)
+
+
+def level_of_words(line: str, policy: Policy) -> str | None:
+    """The level that words are which are nothing else: 極秘, 社 外 秘, Internal Use Only."""
+    words = line.split()
+    return highest(
+        (classification_from_markers(f"【{one}】", policy) for one in {" ".join(words), "".join(words)}), policy
+    )
+
+
+def _line_alone(text: str, policy: Policy) -> str | None:
+    lines = [line for line in map(str.strip, text.splitlines()) if line]
+    if len(lines) < 2:
+        return None
+    short = [line for line in lines if len(line) <= LONGEST_LINE][:MOST_LINES]
+    found = {level_of_words(line, policy) for line in short} - {None}
+    return highest(found, policy) if len(found) < A_LIST else None
 
 
 def level_of(text: str, policy: Policy) -> str | None:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from so8t.core.text import nfkc
-from so8t.decide.clearance import classification_from_markers, highest
+from so8t.decide.clearance import highest, level_of_words
 from so8t.decide.policy import Policy
 
 HEAD, FOOT = 6, 3  # lines with words at either end of a page
@@ -34,12 +34,11 @@ def level_named(names: Iterable[str], policy: Policy) -> str | None:
 
 
 def _level(line: str, policy: Policy) -> str | None:
-    return highest((classification_from_markers(f"【{word}】", policy) for word in _words(line)), policy)
+    return highest((level_of_words(piece, policy) for piece in _pieces(line)), policy)
 
 
-def _words(line: str) -> Iterator[str]:
-    """What stands between marks, as it is and drawn together (社 外 秘); between spaces only what is no English, whose
-    every word would be one."""
+def _pieces(line: str) -> Iterator[str]:
+    """What stands between marks; and between spaces what is no English, whose every word would be one."""
     for piece in _APART.split(line):
-        words = piece.split()
-        yield from {" ".join(words), "".join(words), *(word for word in words if not word.isascii())}
+        yield piece
+        yield from (word for word in piece.split() if not word.isascii())
