@@ -67,8 +67,7 @@ def test_export_is_what_people_decided(server: Server, call: Call, tmp_path: Pat
     allowed, refused, _ = handed(server), handed(server, "人に聞くべき別の件です。"), handed(server, "人に聞く三つめ。")
     call("approve", allowed, "--answer", "担当へどうぞ。")
     call("reject", refused)
-    out, key = tmp_path / "reviewed.jsonl", tmp_path / "text.key"
-    key.write_bytes(server.text_key.encode())
+    out, key = tmp_path / "reviewed.jsonl", server.running.config.ledger.text_key
     assert call("export", "--out", out, "--ledger", server.ledger_path, "--text-key", key)[0] == 0
     rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert [(r["query"], r["decision"], r["response"], r["by"]) for r in rows] == [

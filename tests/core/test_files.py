@@ -168,6 +168,18 @@ def test_read_json_that_is_no_utf8(tmp_path: Path) -> None:
         files.read_json(path)
 
 
+def test_a_file_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"12345678")
+    assert files.read_bounded(path, 8) == b"12345678"
+    with pytest.raises(SourceUnreadable, match="> 7 bytes"):
+        files.read_bounded(path, 7)
+    with pytest.raises(SourceUnreadable):
+        files.read_bounded(tmp_path, 8)
+    with pytest.raises(SourceMissing):
+        files.read_bounded(tmp_path / "none", 8)
+
+
 def test_hash_folder(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "x").write_bytes(b"1")

@@ -23,7 +23,7 @@ from so8t.core.ledger_read import LedgerReader, tail
 from so8t.core.ledger_verify import verify
 from so8t.core.packaged import policy_text
 from so8t.core.sealing import TextKey
-from so8t.core.types import DECISIONS, Decision, Domain, Excerpt, Floor, Reply, Request, Turn, Verdict
+from so8t.core.types import DECISIONS, Decision, Domain, Excerpt, Floor, Opinion, Reply, Request, Turn, Verdict
 from so8t.decide.calibrate import Calibration
 from so8t.decide.domain import BUCKETS, DomainModel
 from so8t.decide.policy import Policy, parse_policy
@@ -305,6 +305,15 @@ def test_a_floor_of_the_request_is_never_gone_below(decision: Decision) -> None:
     assert reply.verdict.decision is E  # a model that would refuse disagrees with the floor: a person
     assert OUTSIDE.rule in reply.verdict.rules and OUTSIDE.rule in ledger.bodies[0][1]["rules"]
     assert any(o.reason == OUTSIDE.reason for o in reply.verdict.opinions)
+
+
+def test_a_floor_beside_the_judgement_leaves_a_refusal_what_it_is() -> None:
+    """Of a tool, say: why that is no floor of the request (docs/decisions/0021-office-work.md)."""
+    changes = Opinion("tool", E, rules=("tool:x:changes",), floor=E)
+    for decision, verdict in ((A, E), (E, E), (D, D)):
+        ledger = FakeLedger(at_once=ENTRY)
+        made, _ = asyncio.run(gateway(ledger, decision).decide(ASKED, (changes,)))
+        assert made.decision is verdict and "tool:x:changes" in ledger.bodies[0][1]["rules"]
 
 
 def test_work_takes_the_place_of_the_one_answer_and_is_not_asked_where_nothing_is_allowed() -> None:

@@ -27,7 +27,7 @@ ASKED = Request("q-1", "会議の議事録を三行にまとめてください�
 @contextmanager
 def office(folder: Path, backend: FakeBackend) -> Iterator[tuple[Gateway, LedgerReader]]:
     folder.mkdir(exist_ok=True)
-    gateway, _, _, ledger, texts, authenticator = build(folder, backend)
+    gateway, _, ledger, texts, authenticator = build(folder, backend)
     try:
         yield gateway, LedgerReader(folder / "ledger.db", texts)
     finally:

@@ -48,7 +48,7 @@ Story = Callable[[PolicyWatch, LedgerReader, Path], Awaitable[Any]]
 def run(folder: Path, story: Story, **options: Any) -> None:
     path = folder / "policy.toml"
     path.write_text(TEXT, encoding="utf-8")
-    gateway, _, _, ledger, texts, authenticator = build(folder, FakeBackend(SCORES))
+    gateway, _, ledger, texts, authenticator = build(folder, FakeBackend(SCORES))
     watch = PolicyWatch(gateway, PROVEN, path, **options)
 
     async def main() -> None:
@@ -154,7 +154,7 @@ def test_nothing_changes_that_cannot_be_written_down(tmp_path: Path) -> None:
     [("levels = [", PolicyInvalid), (TEXT.replace("\nhard = true", "\nhard = false", 1), BundleUnproven)],
 )
 def test_the_server_does_not_start_under_a_bad_policy(tmp_path: Path, text: str, error: type[Exception]) -> None:
-    gateway, _, _, ledger, _, authenticator = build(tmp_path, FakeBackend(SCORES))
+    gateway, _, ledger, _, authenticator = build(tmp_path, FakeBackend(SCORES))
     path = tmp_path / "policy.toml"
     path.write_text(text, encoding="utf-8")
     try:

@@ -17,7 +17,13 @@ class Browser:
         self.client = httpx.Client(
             base_url=server.address, trust_env=False, timeout=30, headers={"accept": "text/html", **headers}
         )
+        self.client.event_hooks["response"].append(self._keep_cookies)
         self.here = "/console"
+
+    def _keep_cookies(self, response: httpx.Response) -> None:
+        """Where TLS ends at a proxy, what is for TLS alone comes over our plain connection all the same."""
+        for cookie in self.client.cookies.jar:
+            cookie.secure = False
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         answer = self.client.get(path, follow_redirects=True, **options)

@@ -166,7 +166,7 @@ def tell(folder: Path, steps: Iterable[str], also: Callable[[Story], None] = lam
     folder.mkdir(parents=True, exist_ok=True)
     backend = FakeBackend(SCORES, answer=ANSWER)
     (folder / "office").mkdir()
-    gateway, _, _, unused, texts, authenticator = build(folder / "office", backend)
+    gateway, _, unused, texts, authenticator = build(folder / "office", backend)
     unused.close()
     (folder / "text.key").write_bytes(texts.encode())
     key = signing.load_or_create(folder / "ledger.key")

@@ -106,10 +106,10 @@ def words(running: Running, address: str, ja: bool) -> list[str]:
     lines.append(f"  {'画面' if ja else 'console'}  {address}/console")
     policy = running.policy.policy
     lines.append(f"  {'方針' if ja else 'policy'}  {policy.label} {policy.version} ({policy.digest[:12]})")
-    if (desk := running.agents) is not None:
-        lines.append(f"  {'窓口' if ja else 'agents'}  {' '.join(desk.catalogue.agents) or '-'}")
-        left_out = "使えません" if ja else "left out"
-        lines += [f"  {left_out}: {file}: {why}" for file, why in desk.catalogue.problems.items()]
+    catalogue = running.agents.catalogue
+    lines.append(f"  {'窓口' if ja else 'agents'}  {' '.join(catalogue.agents) or '-'}")
+    left_out = "使えません" if ja else "left out"
+    lines += [f"  {left_out}: {file}: {why}" for file, why in catalogue.problems.items()]
     if running.unproven:
         lines.append(f"  {'証明なし' if ja else 'UNPROVEN'}: {running.unproven}")
     if not running.authenticator.accounts.list():

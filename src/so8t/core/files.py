@@ -92,6 +92,20 @@ def read_json(path: Path) -> Any:
         raise RecordInvalid(where=f"{path}:{getattr(error, 'lineno', 1)}", detail=f"JSON: {error}") from error
 
 
+def read_bounded(path: Path, most: int) -> bytes:
+    """All of a file of at most `most` bytes. Raises SourceMissing, SourceUnreadable."""
+    try:
+        with path.open("rb") as f:
+            content = f.read(most + 1)
+    except FileNotFoundError:
+        raise SourceMissing(where=path) from None
+    except OSError as error:
+        raise SourceUnreadable(where=path, detail=type(error).__name__) from error
+    if len(content) > most:
+        raise SourceUnreadable(where=path, detail=f"> {most} bytes")
+    return content
+
+
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Numbered lines of a UTF-8 file, each bounded, so that a file of one endless line cannot fill the memory."""
     try:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import ipaddress
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from argon2 import Parameters
+from argon2.profiles import RFC_9106_LOW_MEMORY
 
 from so8t.ask.llamacpp import LlamaCpp
 from so8t.ask.llamacpp_server import serve
@@ -46,6 +49,7 @@ from so8t.operate.upstream import running_upstream
 from so8t.operate.works import works_of
 
 SLOTS = 2
+Clock = Callable[[], datetime]
 
 
 @asynccontextmanager
@@ -67,9 +71,26 @@ async def running_judge(
             await backend.close()
 
 
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The model of an office: its bundle, the judge made of that, and where it runs. `unproven`: as in Running."""
+
+    bundle: Bundle
+    quantisation: str
+    context: int
+    pool: Pool
+    judge: TripleJudge
+    unproven: str = ""
+
+
 @dataclass(slots=True)
 class Running:
-    """A running office without its skins. `unproven`: why the bundle should not be trusted, or ""."""
+    """A running office without its skins. `unproven`: why the bundle should not be trusted, or "". `work`: what is to
+    be done beside answering, for as long as it runs."""
 
     config: ServeConfig
     bundle: Bundle
@@ -83,13 +104,14 @@ class Running:
     notifier: Notifier
     events: EventLog
     authenticator: Authenticator
+    senses: Senses
+    agents: AgentDesk
     unproven: str
+    work: Sequence[Callable[[], Awaitable[Any]]]
     drift: Drift | None = None
     search: DocumentSearch | None = None
     monitor: Monitor | None = None
     intake: Intake | None = None
-    senses: Senses | None = None
-    agents: AgentDesk | None = None
 
 
 @asynccontextmanager
@@ -102,40 +124,50 @@ async def running_office(
     ConfigValueInvalid, SenseUnusable before anybody is answered.
     """
     check_exposure(config)
-    senses = Senses(config.senses)
-    await asyncio.to_thread(senses.check)
-    sinks = sinks_of(config.ledger)
+    await asyncio.to_thread(Senses(config.senses).check)
+    sinks_of(config.ledger)  # what this machine cannot be told by is refused before a model is started
     bundle, unproven = _proven(folder, trusted_key, allow_unproven)
     prompt = read_json(folder / PROMPT)
     quantisation, context = str(prompt["deploy"]), int(prompt["context"])
     calibration = read_calibration(folder, quantisation)
+    with open_ledger(config.ledger) as ledger:
+        async with running_upstream(config.upstream, bundle, quantisation, context) as pool:
+            judge = load_triple(folder, pool, calibration, bundle.payload_digest)
+            judge = dataclasses.replace(judge, sparing=True, model_seconds=config.judge_seconds)
+            served = Served(bundle, quantisation, context, pool, judge, unproven)
+            async with office(config, ledger, served, allow_unproven) as running, beside(running.work):
+                yield running
+
+
+@asynccontextmanager
+async def office(
+    config: ServeConfig, ledger: Ledger, served: Served, allow_unproven: bool = False, *,
+    clock: Clock = utc_now, hashing: Parameters = RFC_9106_LOW_MEMORY,
+) -> AsyncIterator[Running]:  # fmt: skip
+    """All that stands around a model, put together; `work` of it is still to be run. Raises as running_office()."""
+    bundle, pool, judge = served.bundle, served.pool, served.judge
     async with AsyncExitStack() as stack:
-        ledger = stack.enter_context(open_ledger(config.ledger))
-        pool = await stack.enter_async_context(running_upstream(config.upstream, bundle, quantisation, context))
-        judge = load_triple(folder, pool, calibration, bundle.payload_digest)
-        proven, path = judge.policy, Path(config.policy) if config.policy else None
-        judge = dataclasses.replace(judge, sparing=True, model_seconds=config.judge_seconds)
-        answering = Answering(pool, context, config.answer_seconds)
-        gateway = Gateway(judge, ledger, answering, *works_of(answering, config.mail))
-        events = EventLog(sinks, lambda: datetime.now(UTC))
+        answering = Answering(pool, served.context, config.answer_seconds)
+        gateway = Gateway(judge, ledger, answering, *works_of(answering, config.mail), now=clock)
+        events = EventLog(sinks_of(config.ledger), clock)
         stack.push_async_callback(_stopped, gateway, events)
         events.begin(ledger.head)
         gateway.observers.append(events.observe)
         gateway.error_observers.append(events.error)
-        await gateway.note("bundle", bundle_body(bundle, unproven))
-        policy = PolicyWatch(gateway, proven, path, allow_unproven)
+        await gateway.note("bundle", bundle_body(bundle, served.unproven))
+        policy = PolicyWatch(gateway, judge.policy, Path(config.policy) if config.policy else None, allow_unproven)
         await policy.start()
         highest_inside(gateway.judge.policy, config.mail)
-        authenticator = _authenticator(config, gateway)
+        authenticator = authenticator_of(config, gateway, hashing)
         stack.callback(authenticator.close)
         await authenticator.start()
         reader = stack.enter_context(LedgerReader(ledger.path, text_key(config.ledger)))
-        reviews = ReviewQueue(gateway, reader, learn=judge.precedents.add)
+        reviews = ReviewQueue(gateway, reader, clock, learn=judge.precedents.add)
         await reviews.cases()  # what people decided before are precedents from the first request on
         notifier = Notifier(config.notify, f"{address(config)}/console/review")
         gateway.observers.append(notifier.observe)
         work = [policy.watch, reviews.sweep, notifier.run, events.run, Sweep(gateway.kept, reader).watch]
-        drift = drift_of(gateway, {} if unproven else bundle.card, quantisation)
+        drift = drift_of(gateway, {} if served.unproven else bundle.card, served.quantisation)
         if drift is not None:
             gateway.observers.append(drift.observe)
             work.append(drift.watch)
@@ -150,13 +182,15 @@ async def running_office(
         intake = intake_of(config.intake)
         if intake is not None:
             stack.callback(intake.close)
+        senses = Senses(config.senses)
         stack.callback(senses.close)
         agents = agents_of(config, gateway, search, reviews)
         await gateway.note("note", agents.catalogue.ledger_body())
-        await stack.enter_async_context(beside(work))
         yield Running(
-            config, bundle, quantisation, context, pool, gateway, policy, reader, reviews, notifier, events,
-            authenticator, unproven, drift, search, monitor, intake, senses, agents,
+            config=config, bundle=bundle, quantisation=served.quantisation, context=served.context, pool=pool,
+            gateway=gateway, policy=policy, reader=reader, reviews=reviews, notifier=notifier, events=events,
+            authenticator=authenticator, senses=senses, agents=agents, unproven=served.unproven, work=work,
+            drift=drift, search=search, monitor=monitor, intake=intake,
         )  # fmt: skip
 
 
@@ -184,12 +218,12 @@ async def _stopped(gateway: Gateway, events: EventLog) -> None:
         events.close()
 
 
-def open_ledger(config: LedgerConfig) -> Ledger:
+def open_ledger(config: LedgerConfig, clock: Clock = utc_now) -> Ledger:
     """The writer. Its folder and its keys are made at the first start."""
     path = Path(config.postgres_file or config.path)
     path.parent.mkdir(parents=True, exist_ok=True)
     key = signing.load_or_create(Path(config.key))
-    return Ledger(path, key, text_key(config), anchor_seconds=config.anchor_seconds)
+    return Ledger(path, key, text_key(config), anchor_seconds=config.anchor_seconds, clock=clock)
 
 
 def text_key(config: LedgerConfig) -> sealing.TextKey:
@@ -244,7 +278,7 @@ def bundle_body(bundle: Bundle, unproven: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _authenticator(config: ServeConfig, gateway: Gateway) -> Authenticator:
+def authenticator_of(config: ServeConfig, gateway: Gateway, hashing: Parameters = RFC_9106_LOW_MEMORY) -> Authenticator:
     async def record(event: str, body: Any) -> None:
         await gateway.note("access", {"event": event, **body})
 
@@ -253,7 +287,7 @@ def _authenticator(config: ServeConfig, gateway: Gateway) -> Authenticator:
 
     # Behind a proxy browsers come over TLS, though it ends there.
     secure = bool(config.tls.certificate) or bool(config.identity.proxy.addresses)
-    return Authenticator(config.identity, levels, record, secure=secure)
+    return Authenticator(config.identity, levels, record, secure=secure, hashing=hashing)
 
 
 def model_details(running: Running) -> dict[str, Any]:

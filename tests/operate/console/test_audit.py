@@ -5,11 +5,13 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
 from console_server import Server
+from office_server import closed_ledger
 
 HANDED, SECRET = "人に聞くべき契約の件です。", "人に聞くべき【極秘】の件です。"
 
@@ -36,7 +38,7 @@ def test_filters(browse: Callable[..., Any], server: Server) -> None:
     server.do(many(server, 60))
     first = auditor.get("/console/audit", params={"kind": "note"}).text
     older = html.unescape(re.search(r'href="(/console/audit\?[^"]+)"', first)[1])  # type: ignore[index]
-    assert len(seqs(first)) == 50 and len(seqs(auditor.get(older).text)) == 10
+    assert len(seqs(first)) == 50 and len(seqs(auditor.get(older).text)) == 11  # and what agents it has
 
 
 async def many(server: Server, count: int) -> None:
@@ -57,11 +59,13 @@ def test_reading_a_text_is_on_record_before_it_is_shown(browse: Callable[..., An
     assert read.data["texts"] == ["query", "reply"]
 
 
-def test_no_text_without_its_record(browse: Callable[..., Any], server: Server) -> None:
+def test_no_text_without_its_record(
+    browse: Callable[..., Any], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seq = browse("sato").seq_asked(HANDED)
     auditor = browse("kansa")
     token = auditor.csrf()
-    server.running.gateway.ledger.close()
+    monkeypatch.setattr(server.running.gateway, "ledger", closed_ledger(tmp_path / "closed"))
     answer = auditor.post(f"/console/audit/{seq}/texts", csrf=token)
     assert answer.status_code == 503 and HANDED not in answer.text
 

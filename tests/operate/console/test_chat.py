@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
 from console_server import Server
-from office_server import ANSWER
+from office_server import ANSWER, closed_ledger
 
 from so8t.core.errors import BackendDown
 from so8t.core.types import Request, Turn
@@ -86,10 +88,12 @@ def test_the_stated_level_counts(browse: Callable[..., Any]) -> None:
     assert "拒否" in user.ask(PLAIN, classification="極秘").text
 
 
-def test_a_ledger_that_fails_answers_nothing(browse: Callable[..., Any], server: Server) -> None:
+def test_a_ledger_that_fails_answers_nothing(
+    browse: Callable[..., Any], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     user = browse("sato")
     token = user.csrf()
-    server.running.gateway.ledger.close()
+    monkeypatch.setattr(server.running.gateway, "ledger", closed_ledger(tmp_path / "closed"))
     answer = user.post("/console/chat", {"query": PLAIN, "after": "", "classification": ""}, csrf=token)
     assert answer.status_code == 503 and ANSWER not in answer.text and "<h1>" in answer.text
     fields = {"query": PLAIN, "after": "", "classification": "", "csrf": token}

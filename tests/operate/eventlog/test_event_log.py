@@ -53,7 +53,7 @@ def event(seq: int) -> Event:
 
 
 def test_a_real_gateway_tells_numbers_and_heads_and_no_texts(tmp_path: Path) -> None:
-    gateway, _, _, ledger, texts, authenticator = build(tmp_path, FakeBackend(SCORES, answer=ANSWER))
+    gateway, _, ledger, texts, authenticator = build(tmp_path, FakeBackend(SCORES, answer=ANSWER))
     log = EventLog([FakeSink(), FileSink(tmp_path / "heads.jsonl")], lambda: NOW)
     gateway.observers.append(log.observe)
 

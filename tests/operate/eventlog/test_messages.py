@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from so8t.core.errors import PackageMissing, RecordInvalid, SourceMissing
+from so8t.core.errors import PackageMissing, RecordInvalid, SourceMissing, SourceUnreadable
 from so8t.core.packaged import packaged
 from so8t.operate.eventlog import message_file
 from so8t.operate.eventlog.event import EventId
@@ -106,7 +106,7 @@ def test_limits_of_a_dll(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     path = tmp_path / NAME
     write_message_file(path)
     monkeypatch.setattr(message_file, "MAX_FILE", 100)
-    with pytest.raises(RecordInvalid, match="> 100 bytes"):
+    with pytest.raises(SourceUnreadable, match="> 100 bytes"):
         read_message_file(path)
 
 

@@ -17,6 +17,7 @@ from office_server import ANSWER, SCORES, Server, running
 from scanned import encoded, ruined, sheet
 
 from so8t.ask.backend import FakeBackend
+from so8t.core.serve_config import AgentsConfig, IntakeConfig, ServeConfig
 from so8t.operate.intake.intake import carried
 from so8t.operate.intake.kept import KEYS, TEXTS, Kept
 from so8t.operate.server.body import MAX_BYTES
@@ -192,13 +193,11 @@ def test_too_many_and_too_large(server: Server) -> None:
     assert httpx.post(f"{server.address}/v1/chat/completions", json=body, headers=server.headers()).status_code == 400
 
 
-def test_without_ocr_images_are_refused_in_words(server: Server) -> None:
-    intake, server.office.intake = server.office.intake, None
-    try:
+def test_without_ocr_images_are_refused_in_words(tmp_path: Path) -> None:
+    settings = ServeConfig(intake=IntakeConfig(images=False), agents=AgentsConfig(packaged=False))
+    with running(tmp_path, FakeBackend(SCORES, answer=ANSWER), settings=settings) as server:
         answer = ask(server, image_part(encoded(sheet("一枚", width=200))))
         assert answer.status_code == 400 and "so8t[ocr]" in answer.text
-    finally:
-        server.office.intake = intake
 
 
 def test_erasing_the_texts_makes_the_image_unreadable(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_a_real_program_in_a_real_ledger(listener: socket.socket, stranger: Call
         with closing(socket.create_connection(listener.getsockname())):  # the gateway's own
             return await found(this_machine()), await found(alone)
 
-    gateway, _, _, ledger, _, authenticator = build(tmp_path, FakeBackend())
+    gateway, _, ledger, _, authenticator = build(tmp_path, FakeBackend())
     try:
         assert asyncio.run(main()) == ([], ["bypass"])
     finally:

@@ -45,7 +45,7 @@ class Office:
         self.folder, self.machine = folder, Machine()
         (folder / "so8t").mkdir(exist_ok=True)
         (folder / "so8t" / "a.py").write_text("a")
-        self.gateway, _, _, self.ledger, _, self.authenticator = build(folder, FakeBackend())
+        self.gateway, _, self.ledger, _, self.authenticator = build(folder, FakeBackend())
         self.now = DAY
         self.gateway.now = lambda: self.now
 

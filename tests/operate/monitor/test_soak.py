@@ -232,7 +232,7 @@ async def live(day: Day, monitor: Monitor) -> int:
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Day, Monitor, list[dict[str, Any]], int]]:
     folder = tmp_path_factory.mktemp("soak")
-    gateway, _, _, ledger, _, authenticator = build(folder, FakeBackend())
+    gateway, _, ledger, _, authenticator = build(folder, FakeBackend())
     day = Day(folder, gateway)
     day.begin()
     day.work(0)

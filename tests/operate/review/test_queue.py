@@ -49,7 +49,7 @@ class Desk:
 
 @contextmanager
 def desk(folder: Path, review: ReviewPolicy | None = None) -> Iterator[Desk]:
-    gateway, _, _, ledger, texts, authenticator = build(folder, FakeBackend(SCORES, answer=ANSWER))
+    gateway, _, ledger, texts, authenticator = build(folder, FakeBackend(SCORES, answer=ANSWER))
     policy = dataclasses.replace(POLICY, review=review or ReviewPolicy())
     gateway.judge = dataclasses.replace(gateway.judge, policy=policy)
     reader = LedgerReader(folder / "ledger.db", texts)

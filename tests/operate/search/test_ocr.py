@@ -193,7 +193,7 @@ def test_without_the_package_there_is_no_ocr(office: OfficeFiles, monkeypatch: p
 def test_an_answer_from_a_bad_scan_says_so(tmp_path: Path, office: OfficeFiles) -> None:
     put(office, "公開/a.png", b"\x89PNG")
     read_all(office, Told(("三行にまとめました。一つめは予算です。二つめは人です。", 0.6)))
-    gateway, _, _, ledger, _, _ = build(tmp_path, FakeBackend(SCORES, answer=ANSWER))
+    gateway, _, ledger, _, _ = build(tmp_path, FakeBackend(SCORES, answer=ANSWER))
     search = DocumentSearch(gateway, SearchConfig(index=str(office.store.path), folders=office.config.folders))
 
     class Who:
@@ -214,7 +214,7 @@ def test_an_answer_from_a_bad_scan_says_so(tmp_path: Path, office: OfficeFiles) 
 def test_a_running_office_reads_scans_in_the_background(tmp_path: Path, office: OfficeFiles) -> None:
     office.write("公開/案内.txt", "出張の案内です。")
     put(office, "公開/手続き.png", encoded(NOTICE))
-    gateway, _, _, ledger, _, _ = build(tmp_path, FakeBackend(SCORES, answer=ANSWER))
+    gateway, _, ledger, _, _ = build(tmp_path, FakeBackend(SCORES, answer=ANSWER))
     config = SearchConfig(index=str(tmp_path / "own.db"), folders=office.config.folders)
     search = DocumentSearch(gateway, config)
 

@@ -33,7 +33,7 @@ def asked(office: OfficeFiles, tmp_path: Path) -> Any:
     office.write("公開/案内.txt", "共通の語の案内です。")
     office.write("極秘/計画.txt", "共通の語の計画です。")
     office.update()
-    gateway, desk, _, ledger, texts, authenticator = build(tmp_path, FakeBackend())
+    gateway, desk, ledger, texts, authenticator = build(tmp_path, FakeBackend())
     config = SearchConfig(index=str(office.store.path), folders=office.config.folders)
     search = DocumentSearch(gateway, config)
     keys = asyncio.run(people(authenticator))

@@ -36,7 +36,7 @@ def backend() -> FakeBackend:
 @pytest.fixture
 def ask(office: OfficeFiles, tmp_path: Path, backend: FakeBackend) -> Iterator[Any]:
     """(POST a body as somebody, the reader of the ledger)."""
-    gateway, desk, _, ledger, texts, authenticator = build(tmp_path, backend)
+    gateway, desk, ledger, texts, authenticator = build(tmp_path, backend)
     search = DocumentSearch(gateway, SearchConfig(index=str(office.store.path), folders=office.config.folders))
     keys = asyncio.run(people(authenticator))
     app = application(desk, routes(desk, search), hosts=("127.0.0.1",), concurrent=8)

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from office_files import OfficeFiles
-from office_server import Server, running
+from office_server import Server, closed_ledger, running
 
 from so8t.ask.backend import FakeBackend, Piece
 from so8t.core.errors import BackendDown, LedgerUnavailable
@@ -143,18 +143,22 @@ def test_an_answer_cut_by_its_length_says_so(start: Any) -> None:
         assert end["cut"] is True and not end["withheld"] and end["notice"] == ""
 
 
-def test_a_ledger_that_fails_ends_the_stream_with_its_error(start: Any) -> None:
+def test_a_ledger_that_fails_ends_the_stream_with_its_error(
+    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = closed_ledger(tmp_path / "closed")
+
     class Closing(FakeBackend):
-        server: Server
+        fail: Any
 
         async def stream(self, *_: Any, **__: Any) -> AsyncGenerator[Piece]:
             yield Piece(f"{TRAVEL}{MADE_UP}以")
-            self.server.gateway.ledger.close()
+            self.fail()
             yield Piece("上です。", 9, True)
 
     backend = Closing(ALLOWED)
-    with start(backend) as server:
-        backend.server = server
+    with start(backend) as server, monkeypatch.context() as patched:
+        backend.fail = lambda: patched.setattr(server.gateway, "ledger", closed)
         *_, last = events(server)
         assert last["error"]["code"] == LedgerUnavailable.code and "end" not in last
 

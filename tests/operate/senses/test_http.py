@@ -33,7 +33,7 @@ class Office:
     """What a test needs of it."""
 
     def __init__(self, folder: Path, config: SensesConfig) -> None:
-        gateway, desk, _, self.ledger, texts, authenticator = build(folder, FakeBackend(SCORES, answer=ANSWER))
+        gateway, desk, self.ledger, texts, authenticator = build(folder, FakeBackend(SCORES, answer=ANSWER))
         self.desk, self.senses, self.gateway = desk, Senses(config), gateway
         self.keys = asyncio.run(people(authenticator))
         self.reader = LedgerReader(folder / "ledger.db", texts)

@@ -7,11 +7,12 @@ import contextlib
 import json
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from office_server import ANSWER, Server
+from office_server import ANSWER, Server, closed_ledger
 
 from so8t.operate.server import body, guard, protocol
 
@@ -77,7 +78,7 @@ def test_bad_bodies_are_told_apart_and_harm_nobody(server: Server, name: str) ->
 def test_a_body_of_a_hundred_megabytes_is_not_read(server: Server) -> None:
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {server.keys['user']}\r\n"
-        "Content-Length: 104857600\r\n\r\n"
+        "Connection: close\r\nContent-Length: 104857600\r\n\r\n"
     )
     assert b" 413 " in raw(server, head.encode() + b"x" * 1000)
     still_well(server)
@@ -240,8 +241,8 @@ def test_one_name_cannot_hold_every_place(server: Server) -> None:
     still_well(server)
 
 
-def test_a_ledger_that_fails_answers_nothing(server: Server) -> None:
-    server.gateway.ledger.close()
+def test_a_ledger_that_fails_answers_nothing(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server.gateway, "ledger", closed_ledger(tmp_path / "closed"))
     for stream in (False, True):
         answer = post(server, json.dumps(CHAT | {"stream": stream}))
         assert answer.status_code == 503 and "三行" not in answer.text

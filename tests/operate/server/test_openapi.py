@@ -10,8 +10,8 @@ from typing import Any
 import hypothesis
 import pytest
 import schemathesis
-from console_server import config, office
-from office_server import ANSWER, POLICY, SCORES, Server, running
+from console_server import config
+from office_server import ANSWER, POLICY, SCORES, Server, office, running
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,

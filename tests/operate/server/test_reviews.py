@@ -80,9 +80,9 @@ def test_another_site_cannot_use_a_reviewers_cookie(server: Server, seq: int, he
     """CSRF: a form on another port of this host may send JSON as text/plain, and the browser adds the cookie."""
 
     async def log_in() -> str:
-        await server.office.authenticator.accounts.set_password("reviewer", "correct horse 9 battery", by="test")
-        session = await server.office.authenticator.login("reviewer", "correct horse 9 battery", "127.0.0.1")
-        return server.office.authenticator.set_cookie(session).split(";")[0]
+        await server.running.authenticator.accounts.set_password("reviewer", "correct horse 9 battery", by="test")
+        session = await server.running.authenticator.login("reviewer", "correct horse 9 battery", "127.0.0.1")
+        return server.running.authenticator.set_cookie(session).split(";")[0]
 
     cookie = asyncio.run_coroutine_threadsafe(log_in(), server.loop).result(30)
     url, body = f"{server.address}/so8t/v1/reviews/{seq}", '{"decision": "ALLOW"}'

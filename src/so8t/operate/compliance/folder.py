@@ -11,8 +11,8 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from so8t.core import signing
-from so8t.core.errors import RecordInvalid, SourceMissing, SourceUnreadable, UsageError
-from so8t.core.files import MAX_LINE_BYTES, commit_folder, fresh_folder, parse_json_line
+from so8t.core.errors import RecordInvalid, SourceUnreadable, UsageError
+from so8t.core.files import MAX_LINE_BYTES, commit_folder, fresh_folder, parse_json_line, read_bounded
 from so8t.core.types import canonical_json
 from so8t.operate.compliance.page import html
 from so8t.operate.compliance.paper import pdf, setter
@@ -85,23 +85,9 @@ def write(report: ComplianceReport, out: Path, lang: str, key: Ed25519PrivateKey
     return listing
 
 
-def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
-    """Raises SourceMissing, SourceUnreadable."""
-    try:
-        with path.open("rb") as f:
-            content = f.read(most + 1)
-    except FileNotFoundError:
-        raise SourceMissing(where=path) from None
-    except OSError as error:
-        raise SourceUnreadable(where=path, detail=type(error).__name__) from error
-    if len(content) > most:
-        raise SourceUnreadable(where=path, detail=f"> {most} bytes")
-    return content
-
-
 def read_object(path: Path, most: int = MAX_BYTES) -> dict[str, Any]:
     """A JSON object. Raises SourceMissing, SourceUnreadable, RecordInvalid."""
     try:
-        return parse_json_line(read_bytes(path, most).decode(), str(path))
+        return parse_json_line(read_bounded(path, most).decode(), str(path))
     except UnicodeDecodeError as error:
         raise SourceUnreadable(where=path, detail=f"UTF-8, byte {error.start}") from error

@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from so8t.core.errors import PolicyInvalid, RecordInvalid, SourceMissing, SourceUnreadable
+from so8t.core.files import read_bounded
 from so8t.core.ledger_format import KINDS
 from so8t.core.ledger_read import Stored
 from so8t.core.packaged import packaged
@@ -117,14 +118,8 @@ def packaged_law(name: str) -> Law:
 def read_law(path: Path) -> Law:
     """Raises SourceMissing, SourceUnreadable, RecordInvalid with the line."""
     try:
-        with path.open("rb") as f:
-            raw = f.read(MAX_BYTES + 1)
-        if len(raw) > MAX_BYTES:
-            raise SourceUnreadable(where=path, detail=f"> {MAX_BYTES} bytes")
-        return parse_law(raw.decode(), path.name)
-    except FileNotFoundError:
-        raise SourceMissing(where=path) from None
-    except (OSError, UnicodeDecodeError) as error:
+        return parse_law(read_bounded(path, MAX_BYTES).decode(), path.name)
+    except UnicodeDecodeError as error:
         raise SourceUnreadable(where=path, detail=type(error).__name__) from error
 
 

@@ -12,8 +12,9 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from so8t.core.errors import RecordInvalid, UsageError
+from so8t.core.files import read_bounded
 from so8t.core.sealing import TextKey
-from so8t.operate.compliance.folder import FILES, HTML, JSON, LISTING, PDF, Listing, read_bytes, read_object
+from so8t.operate.compliance.folder import FILES, HTML, JSON, LISTING, MAX_BYTES, PDF, Listing, read_object
 from so8t.operate.compliance.laws import Law, packaged_law
 from so8t.operate.compliance.page import html
 from so8t.operate.compliance.paper import pdf, setter
@@ -114,7 +115,7 @@ def _files(folder: Path, listing: Listing) -> list[Difference]:
     for name in sorted({*listing.files, *FILES}):
         stated = listing.files.get(name, "")
         path = folder / name if name in FILES else None  # a name from a file is never joined to a path
-        digest = hashlib.sha256(read_bytes(path)).hexdigest() if path and path.is_file() else ""
+        digest = hashlib.sha256(read_bounded(path, MAX_BYTES)).hexdigest() if path and path.is_file() else ""
         if digest != stated:
             found.append(Difference(f"{name}: SHA-256", stated, digest))
     return found
@@ -154,5 +155,5 @@ def _pages(folder: Path, listing: Listing, found: ComplianceReport) -> Iterator[
     for name in names:
         if (folder / name).is_file():
             content = pdf(found, listing.lang) if name == PDF else html(found, listing.lang).encode()
-            if read_bytes(folder / name) != content:
+            if read_bounded(folder / name, MAX_BYTES) != content:
                 yield Difference(f"{name}: content", listing.files.get(name, ""), hashlib.sha256(content).hexdigest())

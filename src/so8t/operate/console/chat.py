@@ -31,9 +31,8 @@ async def show(visit: Visit) -> Response:
     after = visit.asked("after", 15)
     found = await own_exchange(visit, number(after, "after")) if after else None
     levels = visit.running.policy.policy.levels.names
-    intake, desk = visit.running.intake, visit.running.agents
+    intake, agents = visit.running.intake, visit.running.agents.offered(visit.identity)
     images = intake.config.files if intake else 0
-    agents = desk.offered(visit.identity) if desk else []
     name = found.agent if found else visit.asked("agent", 40)
     agent = next((one for one in agents if one.id == name), None)
     return visit.page(
@@ -68,13 +67,12 @@ async def _request(visit: Visit) -> Request:
         said = [Said("user", query, visit.form.files)]
         (turn,), read = await visit.running.intake.turns(identity.name, said, policy)
         query, attachments = turn.text, (*attachments, *read)
-    desk = visit.running.agents
     agent = before.agent if before else visit.form.one("agent", 40)  # the same to the end of a conversation
     request = Request(
         f"req-{uuid4().hex}", query, identity.clearance, level, None, identity.name, history, (), attachments,
         agent=agent,
     )  # fmt: skip
-    return (await desk.prepared(identity, request)).request if desk else request
+    return (await visit.running.agents.prepared(identity, request)).request
 
 
 async def _events(stream: Stream, lang: str) -> AsyncGenerator[dict[str, Any]]:

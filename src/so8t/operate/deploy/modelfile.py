@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from so8t.core.bundle_listing import read_bounded
 from so8t.core.errors import BundleBroken
 
 MAX_BYTES = 1 << 20
@@ -44,13 +45,9 @@ class Modelfile:
 def read_modelfile(path: Path) -> Modelfile:
     """Raises BundleBroken with the line for anything that is not understood."""
     try:
-        with path.open("rb") as f:
-            content = f.read(MAX_BYTES + 1)
-        text = content.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_bounded(path, MAX_BYTES).decode("utf-8")
+    except UnicodeDecodeError as error:
         raise BundleBroken(where=path, detail=type(error).__name__) from error
-    if len(content) > MAX_BYTES:
-        raise BundleBroken(where=path, detail=f"> {MAX_BYTES} bytes")
     return parse_modelfile(text, str(path))
 
 

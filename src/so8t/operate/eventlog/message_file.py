@@ -13,8 +13,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from so8t.core.errors import PackageMissing, RecordInvalid, SourceMissing, SourceUnreadable
-from so8t.core.files import write_bytes
+from so8t.core.errors import PackageMissing, RecordInvalid, SourceUnreadable
+from so8t.core.files import read_bounded, write_bytes
 from so8t.core.packaged import packaged
 from so8t.operate.eventlog.messages import Table, decode_table, encode_table, packaged_messages
 
@@ -75,16 +75,8 @@ def _folder(entries: list[tuple[int, int]]) -> bytes:
 
 def read_message_file(path: Path) -> dict[int, Table]:
     """Language -> table, of any DLL. Raises SourceMissing, SourceUnreadable, RecordInvalid."""
+    raw = read_bounded(path, MAX_FILE)
     try:
-        with path.open("rb") as f:
-            raw = f.read(MAX_FILE + 1)
-    except FileNotFoundError:
-        raise SourceMissing(where=path) from None
-    except OSError as error:
-        raise SourceUnreadable(where=path, detail=type(error).__name__) from error
-    try:
-        if len(raw) > MAX_FILE:
-            raise ValueError(f"> {MAX_FILE} bytes")
         return {language: decode_table(data) for language, data in _message_tables(raw)}
     except (ValueError, struct.error) as error:
         raise RecordInvalid(where=path, detail=f"PE: {error}") from error

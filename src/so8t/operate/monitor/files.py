@@ -4,11 +4,9 @@ now and then. A few at a time, so that a full disk neither holds up the watch no
 
 from __future__ import annotations
 
-import os
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +16,7 @@ from so8t.operate.monitor.finding import Finding
 from so8t.operate.monitor.rules import Rules
 from so8t.operate.monitor.scan import scan_file
 from so8t.operate.search.changes import Changes
+from so8t.operate.walk import walk
 
 FILES_A_LOOK, BYTES_A_LOOK = 100, 64 << 20
 WALKED_A_LOOK = 5000
@@ -110,7 +109,7 @@ class Files:
         if everything:  # a walk that is under way goes on: who changes files all the time must not start it anew
             self._due = float("-inf")
         if self._walk is None and self.clock() >= self._due:
-            self._walk, self._due = _walk(self.folders), self.clock() + self.rescan_seconds
+            self._walk, self._due = map(Path, walk(self.folders)), self.clock() + self.rescan_seconds
         for _ in range(WALKED_A_LOOK):
             if self._walk is None or len(self._waiting) >= 10 * FILES_A_LOOK:
                 return
@@ -130,23 +129,6 @@ class Files:
             return None
         stamp = found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
         return None if self._known.get(path) == stamp else stamp
-
-
-def _walk(folders: Sequence[Path]) -> Iterator[Path]:
-    """Every file; no link is followed, what cannot be listed is passed over."""
-    waiting = list(folders)
-    while waiting:
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                inside = sorted(entries, key=lambda e: e.name)
-        except OSError:
-            continue
-        for entry in inside:
-            with suppress(OSError):
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(Path(entry.path))
-                elif entry.is_file(follow_symlinks=False):
-                    yield Path(entry.path)
 
 
 def folders_of(names: Sequence[str]) -> list[Path]:

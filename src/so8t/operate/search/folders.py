@@ -7,6 +7,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from so8t.decide.policy import Policy
 from so8t.documents.kinds import Kind, kind_of
 from so8t.documents.ocr_process import ocr_missing
 from so8t.operate.search.store import Part
+from so8t.operate.walk import walk
 
 READING = 2  # how levels are read; another number has every file looked at anew
 WITH_PAGES = (Kind.IMAGE, Kind.PDF, Kind.MAIL)  # read anew once OCR is there
@@ -83,24 +85,11 @@ class Folder:
         return found if inside and stat.S_ISREG(found.st_mode) else None
 
     def walk(self) -> Iterator[tuple[Path, os.stat_result]]:
-        """Every file of a kind that can be read. Links are not followed; what cannot be listed is passed over."""
-        waiting = [self.path]
-        while waiting:
-            try:
-                with os.scandir(waiting.pop()) as entries:
-                    inside = sorted(entries, key=lambda e: e.name)
-            except OSError:
-                continue
-            for entry in inside:
-                if _left_out(entry.name):
-                    continue
-                try:
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(Path(entry.path))
-                    elif entry.is_file(follow_symlinks=False) and self._readable(entry.name):
-                        yield Path(entry.path), entry.stat(follow_symlinks=False)
-                except OSError:  # gone meanwhile
-                    continue
+        """Every file of a kind that can be read; links are not followed."""
+        for entry in walk([self.path], _left_out):
+            if self._readable(entry.name):
+                with suppress(OSError):  # gone meanwhile
+                    yield Path(entry.path), entry.stat(follow_symlinks=False)
 
 
 def _marked(part: Part, policy: Policy) -> tuple[str | None, ...]:

@@ -54,13 +54,10 @@ def app_of(running: Running, office: Office, more: Sequence[BaseRoute] = ()) -> 
         *review_routes(office, running.reviews),
     ]
     routes += [*ledger_routes(office), *work_routes(office, running.config.mail), *more]
-    routes += mcp_routes(office, hosts(running.config))
+    routes += [*mcp_routes(office, hosts(running.config)), *sense_routes(office, running.senses)]
+    routes += agent_routes(office, running.agents)
     if running.search is not None:
         routes += document_routes(office, running.search)
-    if running.senses is not None:
-        routes += sense_routes(office, running.senses)
-    if running.agents is not None:
-        routes += agent_routes(office, running.agents)
     config = running.config
     return application(office, routes, hosts=hosts(config), concurrent=config.concurrent, each=config.concurrent_each)
 
