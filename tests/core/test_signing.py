@@ -39,7 +39,7 @@ def test_two_keys_differ(tmp_path: Path) -> None:
     assert not signing.is_signed(a.public_key(), b"n", signing.sign(a, b"m"))
 
 
-@pytest.mark.parametrize("content", [b"", b"short", b"!!!!", b"QUJD\n", os.urandom(64)])
+@pytest.mark.parametrize("content", [b"", b"short", b"!!!!", b"QUJD\n", bytes(range(128, 192))])
 def test_what_is_no_key(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "k"
     path.write_bytes(content)
