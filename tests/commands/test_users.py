@@ -95,7 +95,7 @@ def test_a_key_has_the_roles_that_are_named(run: Run) -> None:
     run("add", "佐藤", role=["user", "reviewer"], no_password=True)
     plain = run("key", "佐藤")
     assert plain["roles"] == ["user"] and plain["not_given"] == ["reviewer"]
-    assert "--role reviewer" in run("key", "佐藤", json=False)
+    assert "--role reviewer --role user" in run("key", "佐藤", json=False)
     both = run("key", "佐藤", role=["user", "reviewer"], json=False)
     assert "reviewer user" in both and "--role" not in both
     run("add", "田中", role=["auditor"], no_password=True)

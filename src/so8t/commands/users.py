@@ -11,7 +11,7 @@ import asyncio
 import getpass
 import json
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -135,7 +135,7 @@ async def _issue(desk: Desk, options: argparse.Namespace) -> Shown:
     user, roles = desk.accounts.get(options.name), frozenset(map(Role, options.role or [Role.USER]))
     if not roles <= user.roles:
         name, held = user.name, " ".join(sorted(user.roles))
-        give = " ".join(f"--role {role}" for role in sorted(user.roles))
+        give = _named(user.roles)
         raise AccountInvalid(
             detail=(f"{name} の役割は {held} です。{give} を付けてください", f"{name} is {held}: add {give}")
         )
@@ -230,8 +230,12 @@ def _key_roles(shown: Shown, ja: bool) -> str:
     told = ("役割: " if ja else "roles: ") + " ".join(shown["roles"])
     if not shown["not_given"]:
         return told
-    more = " ".join(f"--role {role}" for role in shown["not_given"])
-    return told + (f"(ほかの役割も要るなら {more} を足して作ります)" if ja else f" (to give it more: add {more})")
+    every = _named([*shown["roles"], *shown["not_given"]])
+    return told + (f"(持ち主の役割をすべて渡すなら {every})" if ja else f" (all of its owner's: {every})")
+
+
+def _named(roles: Iterable[str]) -> str:
+    return " ".join(f"--role {role}" for role in sorted(roles))
 
 
 def _user_row(user: Shown, ja: bool) -> list[str]:

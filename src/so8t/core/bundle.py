@@ -86,7 +86,7 @@ def open_bundle(folder: Path, trusted_key: Path | None = None, passed: Passed = 
     "files" as they pass. Raises BundleBroken for a missing, extra, changed, linked or unsafe file; SignatureInvalid
     when the key does not fit; BundleMissing where there is no such folder.
     """
-    if not folder.exists():
+    if not os.path.lexists(folder):
         raise BundleMissing(where=folder)
     raw = read_bounded(folder / LISTING, MAX_LISTING_BYTES)
     signed_by = _check_signature(folder, raw, trusted_key) if trusted_key else None
