@@ -96,7 +96,9 @@ def _openai() -> Schema:
     return {
         "/v1/models": {"get": _operation({"application/json": {"type": "object"}})},
         "/v1/chat/completions": {
-            "post": _operation({"application/json": completion, "text/event-stream": STRING}, chat)
+            "post": _operation(
+                {"application/json": completion, "text/event-stream": {"description": "chunks, then [DONE]"}}, chat
+            )
         },
         "/v1/embeddings": {"post": _operation({"application/json": {"type": "object"}}, embed)},
     }
@@ -243,7 +245,7 @@ def _streamed() -> Schema:
     """An answer at once, or with `stream` as server-sent events: {"begin"}, {"sentence"} or {"notice"} each, and last
     {"end"}, which holds what is answered at once; or {"error"} in its place."""
     events = "begin, then sentence or notice each, then end (the whole as without stream) or error"
-    return {"application/json": {"type": "object"}, "text/event-stream": {"type": "string", "description": events}}
+    return {"application/json": {"type": "object"}, "text/event-stream": {"description": events}}
 
 
 def _operation(answers: Schema, body: Schema | None = None) -> Schema:
