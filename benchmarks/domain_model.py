@@ -23,6 +23,7 @@ from so8t.build.steps import written_requests
 from so8t.core.config import load_config
 from so8t.core.files import read_jsonl, write_bytes
 from so8t.core.packaged import packaged
+from so8t.core.progress import Progress
 from so8t.core.types import Domain, Split
 from so8t.decide.codes import encode_folded
 from so8t.decide.domain import DOMAINS, DomainModel
@@ -60,7 +61,7 @@ def main() -> None:
     options = parser.parse_args()
     requests = written_requests(load_config("tiny"))
     begin = time.perf_counter()
-    model, facts = train_domain_model(requests)
+    model, facts = train_domain_model(requests, Progress())
     seconds = time.perf_counter() - begin
     held = [s for s in requests if s.split == Split.VALIDATION]
     right = sum(model.classify(s.text)[0] == s.domain for s in held) / len(held)

@@ -189,9 +189,11 @@ def test_decide_with_another_policy(micro_runs: Path, tmp_path: Path, so8t_proce
 def test_decide_of_a_missing_file_or_bundle(call: Call, micro_runs: Path, tmp_path: Path) -> None:
     source = write(tmp_path / "in.jsonl", [REQUESTS[0]])
     code, _, err = call("decide", "--in", source, "--out", tmp_path / "o", "--runs", tmp_path / "nowhere")
-    assert code == 8 and "[B01]" in err
+    assert code == 8 and "[B04]" in err
+    code, _, err = call("decide", "--in", source, "--out", tmp_path / "o", "--bundle", tmp_path / "none")
+    assert code == 8 and "[B04]" in err
     code, _, err = call("decide", "--in", source, "--out", tmp_path / "o", "--bundle", tmp_path)
-    assert code == 8
+    assert code == 8 and "[B01]" in err
     code, _, err = call("classify", "--in", tmp_path / "no", "--out", tmp_path / "o", "--runs", micro_runs)
     assert code == 3 and str(tmp_path / "no") in err
     assert not (tmp_path / "o").exists()
@@ -243,7 +245,7 @@ def test_score(call: Call, tmp_path: Path, lang: str, word: str) -> None:
     assert records[3].keys() == {"id", "quality", "kept", "reasons"} and records[3]["kept"] is False
     assert any(word in r for r in records[3]["reasons"])
     assert 0 <= records[0]["quality"] <= 1
-    assert records[1]["what"] == ("行の内容が正しくありません" if lang == "ja" else "invalid record")
+    assert records[1]["what"] == ("内容が正しくありません" if lang == "ja" else "invalid record")
 
 
 def test_plan(call: Call) -> None:
@@ -323,11 +325,11 @@ def test_status_and_show(call: Call, micro_run: Path, micro_runs: Path, tmp_path
     assert found["now"] is None
     assert "済み" in call("status", micro_run, "--lang", "ja")[1]
     code, _, err = call("status", "none", "--runs", tmp_path)
-    assert code == 4 and "[R03]" in err
+    assert code == 4 and "[R06]" in err
     code, out, _ = call("show", "micro", "--runs", micro_runs, "--json")
     assert code == 0 and set(json.loads(out)["facts"]) == set(STAGES)
     code, _, err = call("show", "none", "--runs", tmp_path)
-    assert code == 4 and "[R03]" in err
+    assert code == 4 and "[R06]" in err
 
 
 def test_policy_test(call: Call, tmp_path: Path) -> None:
@@ -379,6 +381,30 @@ def test_the_examples_parse() -> None:
 )
 def test_wrong_usage_is_exit_2(call: Call, arguments: list[str]) -> None:
     assert call(*arguments)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ja", "en"),
+    [
+        (["consistency"], "足りません", "are required"),
+        (["users", "dance"], "選べません", "invalid choice"),
+        (["users", "list", "--nonsense"], "知らない引数です: --nonsense", "unrecognized arguments: --nonsense"),
+        (["serve", "--port", "x"], "--port: 'x' は整数ではありません", "invalid int value: 'x'"),
+        (["serve", "--port"], "値が一つ要ります", "expected one argument"),
+        (["nonsense"], "VERB: 'nonsense' は選べません", "invalid choice: 'nonsense'"),
+    ],
+)
+def test_wrong_usage_is_told_in_the_readers_language(call: Call, arguments: list[str], ja: str, en: str) -> None:
+    code, _, err = call("--lang", "ja", *arguments)
+    assert code == 2 and "使い方:" in err and ja in err and "次に" in err and "--help" in err
+    code, _, err = call(*arguments, "--lang", "en")
+    assert code == 2 and "usage:" in err and en in err and not re.search(r"[ぁ-ヿ一-鿿]", err)
+
+
+def test_the_language_may_stand_before_the_verb(call: Call) -> None:
+    for lang, word in (("ja", "利用者"), ("en", "account")):
+        assert word in call("--lang", lang, "users", "list", "nobody", "--db", "none.db")[2]
+    assert "[U00]" in call("--lang", "en", "users", "add", "--lang", "ja")[2]
 
 
 ERRORS = [

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from so8t.core.errors import So8tError
 from so8t.verbs import building, looking, operating, proving, working
+from so8t.verbs.parser import Parser, asked_language
+from so8t.verbs.verb import language_option
 
 INTERRUPTED = 130
 
@@ -17,8 +19,8 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0, that of the error's class, or 130 for Ctrl-C."""
     _utf8_output()
-    parser = build_parser()
-    options = parser.parse_args(arguments)
+    said = sys.argv[1:] if arguments is None else arguments
+    options = build_parser(asked_language(said)).parse_args(said)
     try:
         code: int = options.handler(options)
         return code
@@ -46,16 +48,21 @@ def _utf8_output() -> None:
             stream.reconfigure(encoding="utf-8", errors="replace")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def build_parser(lang: str = "") -> argparse.ArgumentParser:
+    """`lang`: what to speak where a command does not say; "" = the environment's."""
+    parser = Parser(
         prog="so8t",
+        lang=lang,
         description="日本語の文章から、判定つきの社内アシスタントを作り、証明し、動かす。\n"
         "Build, prove and run an audited assistant from Japanese text.",
         epilog="例 / examples:\n  so8t run --profile tiny --yes\n"
         "  so8t decide --in requests.jsonl --out verdicts.jsonl\n  so8t ledger verify runs/tiny/ledger.db",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
+    language_option(parser, parser.lang)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for group in (building, proving, operating, working, looking):
         group.add(verbs)
+    for one in verbs.choices.values():
+        one.lang = parser.lang
     return parser

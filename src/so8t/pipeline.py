@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from so8t.core.config import Config, TrainConfig
-from so8t.core.errors import ConfigChanged, DiskFull, MemoryShort, RunBusy, UsageError
+from so8t.core.errors import ConfigChanged, DiskFull, MemoryShort, RunBusy, RunMissing, UsageError
 from so8t.core.files import fresh_folder, sha256_file
 from so8t.core.launch import launched
 from so8t.core.packaged import policy_text
@@ -205,6 +205,8 @@ def budget_rows(manifests: list[Manifest], setup_seconds: float | None) -> list[
 
 
 def find_run(name: str, runs: Path) -> Run:
-    """A run by name or by path."""
-    path = Path(name)
-    return Run(path if path.is_dir() and (path / "manifests").is_dir() else runs / name)
+    """A run by name or by path. Raises RunMissing."""
+    for folder in (Path(name), runs / name):
+        if (folder / "manifests").is_dir():
+            return Run(folder)
+    raise RunMissing(where=runs / name)

@@ -170,7 +170,7 @@ def test_wrong_usage(call: Call, tmp_path: Path, arguments: list[str]) -> None:
 
 def test_a_run_that_is_not_there(call: Call, six: Path) -> None:
     code, _, err = call("compare", "off-8", "nowhere", "--runs", six)
-    assert code == 4 and "[R03]" in err
+    assert code == 4 and "[R06]" in err
 
 
 # ---- trainings made for the comparison ---------------------------------------------------------------------------

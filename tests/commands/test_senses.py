@@ -66,3 +66,15 @@ def test_a_detector_names_what_it_sees(tmp_path: Path, capsys: pytest.CaptureFix
 def test_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["see", str(tmp_path / "none.png"), "--json"]) == 3
     assert json.loads(capsys.readouterr().out)["error"] == "D01"
+
+
+@pytest.mark.parametrize(("lang", "said"), [("ja", "文字は読み取れませんでした"), ("en", "no text was read")])
+def test_a_picture_without_text_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lang: str, said: str
+) -> None:
+    (tmp_path / "空.png").write_bytes(encoded(sheet()))
+    assert main(["see", str(tmp_path / "空.png"), "--lang", lang]) == 0
+    assert said in capsys.readouterr().out
+    assert main(["see", str(tmp_path / "空.png"), "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert (row["text"], row["confidence"], row["doubtful"]) == ("", 0.0, True)

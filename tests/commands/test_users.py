@@ -91,6 +91,19 @@ def test_the_life_of_an_account(run: Run, password: Path, tmp_path: Path) -> Non
     assert issued["secret"] not in str(reports(tmp_path))
 
 
+def test_a_key_has_the_roles_that_are_named(run: Run) -> None:
+    run("add", "佐藤", role=["user", "reviewer"], no_password=True)
+    plain = run("key", "佐藤")
+    assert plain["roles"] == ["user"] and plain["not_given"] == ["reviewer"]
+    assert "--role reviewer --role user" in run("key", "佐藤", json=False)
+    both = run("key", "佐藤", role=["user", "reviewer"], json=False)
+    assert "reviewer user" in both and "--role" not in both
+    run("add", "田中", role=["auditor"], no_password=True)
+    with pytest.raises(AccountInvalid, match="--role auditor"):
+        run("key", "田中")
+    assert run("key", "田中", role=["auditor"])["roles"] == ["auditor"]
+
+
 @pytest.mark.parametrize("lang", ["ja", "en"])
 def test_tables_for_people(run: Run, lang: str) -> None:
     run("add", "taro", no_password=True)

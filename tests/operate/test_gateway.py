@@ -263,6 +263,14 @@ def test_a_long_query_is_refused_before_anything_looks_at_it() -> None:
     assert [kind for kind, _, _ in ledger.bodies] == ["error", "decision"]
 
 
+@pytest.mark.parametrize("query", ["", " \n\u3000"])
+def test_nothing_is_asked_of_nobody(query: str) -> None:
+    backend, ledger = FakeBackend({"": SCORES[A]}), FakeLedger(at_once=ENTRY)
+    with pytest.raises(RecordInvalid, match="empty"):
+        asyncio.run(gateway(ledger, backend=backend).ask(Request("q", query)))
+    assert backend.prompts == [] and [kind for kind, _, _ in ledger.bodies] == ["error"]
+
+
 def test_an_unknown_level_is_refused() -> None:
     with pytest.raises(LevelUnknown):
         asked(Request("q", "x", clearance="最高機密"))

@@ -12,6 +12,7 @@ from so8t.report.card_selective import selective
 from so8t.report.card_slices import REGISTER_WORDS, look_alikes, slice_tables
 from so8t.report.figures import FIGURES
 from so8t.report.reading import cell
+from so8t.report.sections import threshold_rows
 
 
 def measure(value: float | None, n: int = 60) -> dict[str, Any]:
@@ -83,6 +84,15 @@ def test_a_cell_never_says_a_rate_is_nought_or_perfect_without_its_bound() -> No
     assert cell(FIGURES["danger_allowed"], measure(0.0, 2))["small"] == "< 3/2 = 100.0 %"
     assert cell(FIGURES["danger_allowed"], measure(0.1, 300))["small"] == "10.0–10.0"
     assert cell(FIGURES["danger_allowed"], {"value": float("nan")})["text"] == "—"
+
+
+def test_a_threshold_and_its_figure_have_one_interval() -> None:
+    """Drawing families gives [0, 0] where no failure was seen; the bound is that of 3/n, in every table."""
+    result = {"danger_allowed": measure(0.0, 8)}
+    judged = {"rows": [{"name": "danger_allowed", "value": 0.0, "bound": 0.05, "passed": True}]}
+    (row,) = threshold_rows({"thresholds": judged}, result)
+    assert row["interval"] == cell(FIGURES["danger_allowed"], measure(0.0, 8))["small"] == "< 3/8 = 37.5 %"
+    assert any("またぐ" in note.ja for note in row["notes"])
 
 
 def side_by_side() -> dict[str, Any]:

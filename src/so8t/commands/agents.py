@@ -36,8 +36,8 @@ def listing(options: argparse.Namespace) -> int:
         print(json.dumps(shown, ensure_ascii=False))
         return 0
     ja = options.lang == "ja"
-    heads = ["名前", "", "方針", "上限", "フォルダ", "道具", "役割・組"] if ja else [
-        "name", "", "policy", "highest", "folders", "tools", "roles, groups",
+    heads = ["名前", "呼び名", "方針", "上限", "フォルダ", "道具", "役割・組"] if ja else [
+        "name", "shown as", "policy", "highest", "folders", "tools", "roles, groups",
     ]  # fmt: skip
     print(table([_row(agent, ja) for agent in found.agents.values()], heads))
     for file, problem in found.problems.items():

@@ -29,6 +29,7 @@ ALLOWED = frozenset(TRAINING) - frozenset(TRAINING_DATA)
 
 def compare(options: argparse.Namespace) -> int:
     """Form (a) with names of runs, form (b) with --vary alone; both end in a table, JSON and a page."""
+    options.names = list(dict.fromkeys(options.names))
     _check(options)
     if options.names:
         return _finished(options)
@@ -37,7 +38,7 @@ def compare(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> None:
     """Raises UsageError for what neither form understands."""
-    if options.names and len(options.names) < 2:
+    if len(options.names) == 1:
         raise UsageError(detail="so8t compare RUN RUN ...")
     if not options.names and not options.vary:
         raise UsageError(detail=f"so8t compare RUN RUN ... | --vary {' | '.join(IDEAS)} | --vary train.KEY=a,b")
@@ -51,9 +52,7 @@ def _check(options: argparse.Namespace) -> None:
 
 def _finished(options: argparse.Namespace) -> int:
     """Runs that are there already; nothing is written into them."""
-    cells = [Cell(str(n), find_run(str(n), options.runs)) for n in dict.fromkeys(options.names)]
-    if len(cells) < 2:
-        raise UsageError(detail=f"{options.names[0]} = {options.names[1]}")
+    cells = [Cell(str(n), find_run(str(n), options.runs)) for n in options.names]
     trained = [_trained(cell) for cell in cells]
     factor = IDEAS.get(options.vary, options.vary).partition("=")[0]
     pairing = None if options.unpaired else pair(trained, factor)  # refused before anything is measured

@@ -74,7 +74,7 @@ def calibrate(options: argparse.Namespace) -> int:
 
 
 def finished(options: argparse.Namespace) -> tuple[Path, Run | None]:
-    """The bundle's folder, and the run that made it if a run was named. Raises StageMissing."""
+    """The bundle's folder, and the run that made it if a run was named. Raises RunMissing, StageMissing."""
     path = Path(options.target)
     if (path / LISTING).is_file():
         return path, None

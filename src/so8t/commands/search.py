@@ -21,6 +21,7 @@ from so8t.operate.search.indexing import Report, read_waiting, update
 from so8t.operate.search.searching import Hit, Result
 from so8t.operate.search.searching import search as find
 from so8t.operate.search.store import IndexStore
+from so8t.report.data_words import reason_words
 
 SHOWN_UNREAD = 20
 
@@ -81,7 +82,10 @@ def _told(report: Report, lang: str) -> str:
         else f"{report.seen} files, {report.read} read, {report.removed} removed ({report.seconds:.1f} s)"
     ]
     unread = list(report.unread.items())
-    lines += [f"  {'読めません' if ja else 'unreadable'}: {path}: {reason}" for path, reason in unread[:SHOWN_UNREAD]]
+    lines += [
+        f"  {'読めません' if ja else 'unreadable'}: {path}: {reason_words(why).only(lang)}"
+        for path, why in unread[:SHOWN_UNREAD]
+    ]
     if len(unread) > SHOWN_UNREAD:
         lines.append(f"  … {len(unread) - SHOWN_UNREAD}")
     return "\n".join(lines)

@@ -46,13 +46,14 @@ def see(options: argparse.Namespace) -> int:
 
 
 def _read(path: Path, content: bytes, pages: HerePages) -> Iterator[dict[str, Any]]:
+    """Without blank pages, unless there is nothing else."""
     kind = (kind_of(path.name, images=True) or (None,))[0]
-    for page in pages.pages(content, "pdf" if kind is Kind.PDF else "image"):
-        if not page.blank:
-            yield {
-                "page": page.page, "text": page.text, "confidence": round(page.confidence, 4), "engine": page.engine,
-                "doubtful": READING.doubts(page.confidence),
-            }  # fmt: skip
+    found = list(pages.pages(content, "pdf" if kind is Kind.PDF else "image"))
+    for page in [one for one in found if not one.blank] or found:
+        yield {
+            "page": page.page, "text": page.text, "confidence": round(page.confidence, 4), "engine": page.engine,
+            "doubtful": READING.doubts(page.confidence),
+        }  # fmt: skip
 
 
 def _told(one: dict[str, Any], lang: str) -> str:
@@ -60,9 +61,8 @@ def _told(one: dict[str, Any], lang: str) -> str:
         return f"{one['path']}: [{one['error']}] {one['what']}: {one['detail']}"
     ja = lang == "ja"
     doubt = f" {DOUBT if ja else 'doubtful'}" if READING.doubts(one["confidence"], one["engine"]) else ""
-    return (
-        f"{one['path']}:{one['page']} ({'確度' if ja else 'confidence'} {one['confidence']:.2f}{doubt})\n{one['text']}"
-    )
+    text = one["text"] or ("文字は読み取れませんでした。" if ja else "no text was read")
+    return f"{one['path']}:{one['page']} ({'確度' if ja else 'confidence'} {one['confidence']:.2f}{doubt})\n{text}"
 
 
 def hear(options: argparse.Namespace) -> int:

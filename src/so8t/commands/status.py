@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from so8t.commands.training_view import training_line, training_lines, training_state
-from so8t.core.errors import StageMissing
 from so8t.core.progress import duration
 from so8t.core.run import STAGES, Run
 from so8t.pipeline import find_run
@@ -27,8 +26,6 @@ State = dict[str, Any]
 def status(options: argparse.Namespace) -> int:
     """Every stage with its state, what runs now, and how the training goes. Ctrl-C ends --watch quietly."""
     run = find_run(options.name, options.runs)
-    if not (run.folder / "manifests").is_dir():
-        raise StageMissing(where=run.folder)
     if not options.watch:
         _show(run_state(run), options)
         return 0

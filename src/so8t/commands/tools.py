@@ -79,7 +79,7 @@ def _agreed(options: argparse.Namespace, row: dict[str, Any]) -> bool:
     if options.yes:
         return True
     if not sys.stdin.isatty():
-        raise UsageError(where="--yes", detail="読んだうえで --yes を / read the above, then --yes")
+        raise UsageError(where="--yes", detail=("読んだうえで --yes を付けてください", "read the above, then --yes"))
     print("承認しますか [y/N] " if ja else "Approve? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 

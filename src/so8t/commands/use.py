@@ -12,7 +12,7 @@ from typing import Any
 
 from so8t.core.bundle import newest_bundle, open_bundle
 from so8t.core.config import CollectConfig
-from so8t.core.errors import BundleBroken, BundleUnproven, RecordInvalid, So8tError
+from so8t.core.errors import BundleMissing, BundleUnproven, RecordInvalid, So8tError
 from so8t.core.files import parse_json_line, read_lines, write_jsonl
 from so8t.core.packaged import packaged, policy_text
 from so8t.core.types import Domain, Request
@@ -142,10 +142,10 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def bundle_folder(options: argparse.Namespace) -> Path:
-    """The bundle named, or the newest one below --runs. Raises BundleBroken when there is none."""
+    """The bundle named, or the newest one below --runs. Raises BundleMissing when there is none."""
     folder: Path | None = options.bundle or newest_bundle(options.runs)
     if folder is None:
-        raise BundleBroken(where=options.runs, detail="no bundle")
+        raise BundleMissing(where=options.runs)
     return folder
 
 

@@ -11,7 +11,7 @@ import asyncio
 import getpass
 import json
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -130,11 +130,18 @@ async def _set_password(desk: Desk, options: argparse.Namespace) -> Shown:
 
 
 async def _issue(desk: Desk, options: argparse.Namespace) -> Shown:
-    """The only place a key is ever shown."""
-    roles = frozenset(map(Role, options.role or [Role.USER]))
+    """The only place a key is ever shown. A role more than asking is given to a key only where it is named: keys lie in
+    other programs, which must not approve or administer by the way."""
+    user, roles = desk.accounts.get(options.name), frozenset(map(Role, options.role or [Role.USER]))
+    if not roles <= user.roles:
+        name, held = user.name, " ".join(sorted(user.roles))
+        give = _named(user.roles)
+        raise AccountInvalid(
+            detail=(f"{name} の役割は {held} です。{give} を付けてください", f"{name} is {held}: add {give}")
+        )
     label = options.label or ""
-    issued = await desk.keys.issue(options.name, by=desk.by, roles=roles, label=label, days=options.days)
-    return {"key": issued.id, "secret": issued.secret}
+    issued = await desk.keys.issue(user.name, by=desk.by, roles=roles, label=label, days=options.days)
+    return {"key": issued.id, "secret": issued.secret, "roles": sorted(roles), "not_given": sorted(user.roles - roles)}
 
 
 async def _revoke(desk: Desk, options: argparse.Namespace) -> Shown:
@@ -181,7 +188,7 @@ def _password(options: argparse.Namespace) -> str:
     ja = options.lang == "ja"
     first = getpass.getpass("パスワード(10 文字以上): " if ja else "Password (10 characters or more): ")
     if getpass.getpass("もう一度: " if ja else "Again: ") != first:
-        raise AccountInvalid(detail="二つが違います / the two differ")
+        raise AccountInvalid(detail=("二つが違います", "the two differ"))
     return first
 
 
@@ -200,7 +207,7 @@ def _text(shown: Shown, lang: str) -> str:
     ja, parts = lang == "ja", []
     if "secret" in shown:
         note = "このキーは二度と表示されません。" if ja else "This key is not shown again."
-        return f"{shown['secret']}\n{note}"
+        return f"{shown['secret']}\n{_key_roles(shown, ja)}\n{note}"
     if "revoked" in shown:
         return ("無効にしました: " if ja else "revoked: ") + str(shown["revoked"]["id"])
     if "users" in shown:
@@ -216,6 +223,19 @@ def _text(shown: Shown, lang: str) -> str:
         ]
         parts.append(table(rows, head))
     return "\n\n".join(parts)
+
+
+def _key_roles(shown: Shown, ja: bool) -> str:
+    """What the key may do, and how it would be given what else its owner may."""
+    told = ("役割: " if ja else "roles: ") + " ".join(shown["roles"])
+    if not shown["not_given"]:
+        return told
+    every = _named([*shown["roles"], *shown["not_given"]])
+    return told + (f"(持ち主の役割をすべて渡すなら {every})" if ja else f" (all of its owner's: {every})")
+
+
+def _named(roles: Iterable[str]) -> str:
+    return " ".join(f"--role {role}" for role in sorted(roles))
 
 
 def _user_row(user: Shown, ja: bool) -> list[str]:

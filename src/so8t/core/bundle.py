@@ -17,7 +17,7 @@ from typing import Any
 
 from so8t.core import signing
 from so8t.core.bundle_listing import MAX_LISTING_BYTES, files_below, parse_listing, parse_object, read_bounded
-from so8t.core.errors import BundleBroken, BundleUnproven, SignatureInvalid
+from so8t.core.errors import BundleBroken, BundleMissing, BundleUnproven, SignatureInvalid
 from so8t.core.files import sha256_file
 from so8t.core.types import canonical_json
 
@@ -84,8 +84,10 @@ def open_bundle(folder: Path, trusted_key: Path | None = None, passed: Passed = 
 
     The signature comes first, so that no unsigned byte is interpreted. `passed` hears of "signature", "listing" and
     "files" as they pass. Raises BundleBroken for a missing, extra, changed, linked or unsafe file; SignatureInvalid
-    when the key does not fit.
+    when the key does not fit; BundleMissing where there is no such folder.
     """
+    if not os.path.lexists(folder):
+        raise BundleMissing(where=folder)
     raw = read_bounded(folder / LISTING, MAX_LISTING_BYTES)
     signed_by = _check_signature(folder, raw, trusted_key) if trusted_key else None
     if signed_by:

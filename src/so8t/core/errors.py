@@ -5,11 +5,11 @@ So8tError
                              AlreadyThere ServiceThere
 |- DataError             3   SourceMissing SourceEmpty SourceUnreadable RecordInvalid ValidationFailed LevelUnknown
                              BackupBroken BackupKeyWrong IndexBroken AgentUnknown ToolUnknown
-|- RunError              4   ConfigChanged RunBusy StageMissing StageBroken NotComparable
+|- RunError              4   ConfigChanged RunBusy StageMissing StageBroken NotComparable RunMissing
 |- ResourceError         5   DiskFull MemoryShort DeviceLost BackupUnwritable
 |- ModelError            6   TargetMissing BaseUnusable TrainingDiverged CheckpointBroken SenseUnusable
 |- ProofError            7   BurnInFailed GgufInvalid ParityFailed TemplateUnusable
-|- BundleError           8   BundleBroken SignatureInvalid BundleUnproven
+|- BundleError           8   BundleBroken SignatureInvalid BundleUnproven BundleMissing
 |- LedgerError           9   LedgerBroken LedgerUnavailable TextKeyWrong
 |- BackendError         10   BackendDown BackendProtocol LogprobsMissing OutboundRefused EmbeddingsMissing
                              OfficeDown OfficeRefused ReaderFailed ToolFailed
@@ -24,9 +24,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+Detail = str | tuple[str, str]
+
 
 class So8tError(Exception):
-    """Base of all errors a user may see. `where` is a file, line or stage; `detail` never holds a secret."""
+    """Base of all errors a user may see. `where` is a file, line or stage; `detail` never holds a secret.
+
+    `detail` is a value or a key, the same for all readers; where it is a sentence, (Japanese, English).
+    """
 
     code: ClassVar[str] = "E00"
     exit_code: ClassVar[int] = 1
@@ -35,15 +40,23 @@ class So8tError(Exception):
     next_ja: ClassVar[str] = "ログを確かめてください"
     next_en: ClassVar[str] = "see the log"
 
-    def __init__(self, *, where: object = "", detail: str = "") -> None:
+    def __init__(self, *, where: object = "", detail: Detail = "") -> None:
         self.where = str(where)
-        self.detail = detail
+        self._details = (detail, detail) if isinstance(detail, str) else detail
         super().__init__(self.render("en"))
+
+    @property
+    def detail(self) -> str:
+        """For a reader whose language is not known: both."""
+        return " / ".join(dict.fromkeys(self._details))
+
+    def detail_in(self, lang: str) -> str:
+        return self._details[lang != "ja"]
 
     def render(self, lang: str) -> str:
         """Three lines at most: what, where, next step."""
-        ja = lang == "ja"
-        lines = [f"[{self.code}] {self.ja if ja else self.en}" + (f": {self.detail}" if self.detail else "")]
+        ja, detail = lang == "ja", self.detail_in(lang)
+        lines = [f"[{self.code}] {self.ja if ja else self.en}" + (f": {detail}" if detail else "")]
         if self.where:
             lines.append(f"  {'場所' if ja else 'where'}: {self.where}")
         lines.append(f"  {'次に' if ja else 'next'}: {self.next_ja if ja else self.next_en}")
@@ -53,7 +66,7 @@ class So8tError(Exception):
         return {
             "error": self.code,
             "what": self.ja if lang == "ja" else self.en,
-            "detail": self.detail,
+            "detail": self.detail_in(lang),
             "where": self.where,
             "next": self.next_ja if lang == "ja" else self.next_en,
         }
@@ -114,13 +127,13 @@ class ServiceThere(AlreadyThere):
 class DataError(So8tError):
     code, exit_code = "D00", 3
     ja, en = "データに問題があります", "bad data"
-    next_ja, next_en = "示された行を直してください", "correct the line shown"
+    next_ja, next_en = "示された箇所を直してください", "correct the place shown"
 
 
 class SourceMissing(DataError):
     code = "D01"
     ja, en = "入力が見つかりません", "source not found"
-    next_ja, next_en = "パスを確かめるか、設定 collect.sources を直してください", "check the path or collect.sources"
+    next_ja, next_en = "示されたパスか名前を確かめてください", "check the path or name shown"
 
 
 class SourceEmpty(DataError):
@@ -140,7 +153,7 @@ class SourceUnreadable(DataError):
 
 class RecordInvalid(DataError):
     code = "D04"
-    ja, en = "行の内容が正しくありません", "invalid record"
+    ja, en = "内容が正しくありません", "invalid record"
 
 
 class ValidationFailed(DataError):
@@ -228,6 +241,13 @@ class NotComparable(RunError):
     ja, en = "組にして比べられません", "these runs cannot be compared in pairs"
     next_ja = "シードのほかに違う設定を一つだけにするか、--unpaired で判定なしに並べてください"
     next_en = "let one setting besides the seed differ, or list them without a verdict with --unpaired"
+
+
+class RunMissing(RunError):
+    code = "R06"
+    ja, en = "その実行はありません", "no such run"
+    next_ja = "so8t run で作るか、名前と --runs(実行の置き場)を確かめてください"
+    next_en = "make one with so8t run, or check the name and --runs (where runs lie)"
 
 
 class ResourceError(So8tError):
@@ -360,6 +380,13 @@ class BundleUnproven(BundleError):
     ja, en = "カードがこのバンドルを証明していません", "the card does not prove this bundle"
     next_ja = "カードで基準との差を確かめ、モデルか方針を直すか、--allow-unproven を明示してください"
     next_en = "see the card, mend the model or the policy, or pass --allow-unproven"
+
+
+class BundleMissing(BundleError):
+    code = "B04"
+    ja, en = "バンドルがありません", "there is no bundle"
+    next_ja = "so8t run で作るか、--bundle でそのフォルダを、--runs で実行の置き場を示してください"
+    next_en = "make one with so8t run, or name its folder with --bundle or where runs lie with --runs"
 
 
 class LedgerError(So8tError):
@@ -562,7 +589,7 @@ class TooManyAttempts(AccessError):
     ja, en = "試行が多すぎるため、しばらく受け付けません", "too many attempts"
     next_ja, next_en = "示された秒数だけ待ってから、やり直してください", "try again after the seconds shown"
 
-    def __init__(self, seconds: int = 0, *, where: object = "", detail: str = "") -> None:
+    def __init__(self, seconds: int = 0, *, where: object = "", detail: Detail = "") -> None:
         self.seconds = seconds
         super().__init__(where=where, detail=detail or (f"{seconds} s" if seconds else ""))
 

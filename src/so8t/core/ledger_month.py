@@ -124,7 +124,9 @@ def _range(path: Path, month: str) -> tuple[int, int, bytes]:
         if first is None or first == after:
             raise SourceEmpty(where=path, detail=month)
         if after is None:
-            raise UsageError(where=path, detail=f"--month {month}: 翌月の記録がまだありません / not closed yet")
+            raise UsageError(
+                where=path, detail=(f"--month {month}: 翌月の記録がまだありません", f"--month {month}: not closed yet")
+            )
         ((prev,),) = source.select("SELECT prev FROM entries WHERE seq = ?", first)
     return first, after - 1, prev
 

@@ -202,7 +202,7 @@ class Gateway:
 
     async def _judged(self, request: Request, judge: TripleJudge) -> Verdict:
         try:
-            _check_size(request)
+            _check_asked(request)
             return await judge.judge(request)
         except So8tError as error:
             await self.note("error", {"request_id": request.id, "actor": request.user, "error": error.code})
@@ -314,7 +314,9 @@ class Gateway:
             observer(code, request_id, entry)
 
 
-def _check_size(request: Request) -> None:
+def _check_asked(request: Request) -> None:
+    if not request.query.strip():
+        raise RecordInvalid(where="query", detail=("本文がありません", "empty"))
     if len(request.query) > MAX_QUERY:
         raise RecordInvalid(where=request.id, detail=f"query > {MAX_QUERY}")
     said = sum(len(turn.text) for turn in request.history)

@@ -59,10 +59,18 @@ REASON_WORDS: dict[str, Words] = {
     "not text": Words("文字データではない", "not text"),
     "no text": Words("文字がない", "no text"),
     "no text layer: scanned": Words("文字のない走査画像", "no text layer: scanned"),
+    "blank page": Words("白紙", "blank page"),
+    "image without legible text": Words("読み取れる文字のない画像", "image without legible text"),
     "bad record": Words("レコードの誤り", "bad record"),
     "unknown domain": Words("知らない分野", "unknown domain"),
     "not an article": Words("記事ではない", "not an article"),
 }
+
+
+def reason_words(reason: str) -> Words:
+    return REASON_WORDS.get(reason, Words(reason))
+
+
 PII_WORDS: dict[str, Words] = {
     "氏名": Words("氏名", "personal name"),
     "住所": Words("住所", "address"),

@@ -270,6 +270,15 @@ def zero_bound(f: Figure, figures: Mapping[str, float]) -> str:
     return f"> 1 − 3/{n:.0f} = {percent(1 - most)}" if f.better == "higher" else f"< 3/{n:.0f} = {percent(most)}"
 
 
+def bounds(f: Figure, figures: Mapping[str, float]) -> tuple[float, float] | None:
+    """(low, high) of the 95 % interval. Where no failure was seen it is that of the rule of three: drawing families
+    anew finds none either, and its [0, 0] would claim a certainty that n requests cannot give."""
+    if _faultless(f, figures):
+        most = min(1.0, 3 / figures["n"])
+        return (1 - most, 1.0) if f.better == "higher" else (0.0, most)
+    return (figures["low"], figures["high"]) if "low" in figures and "high" in figures else None
+
+
 def _faultless(f: Figure, figures: Mapping[str, float]) -> bool:
     best = 1.0 if f.better == "higher" else 0.0
     return f.counted and figures.get("n", 0.0) >= 1 and figures.get("value") == best

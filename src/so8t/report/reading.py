@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from so8t.report.figures import DECISION_WORDS, NONE, SMALL_SAMPLE, Figure, number, zero_bound
+from so8t.report.figures import DECISION_WORDS, NONE, SMALL_SAMPLE, Figure, bounds, number, zero_bound
 from so8t.report.plots import Bin
 
 
@@ -65,26 +65,28 @@ def reliability_bins(value: Any) -> list[Bin]:
 
 
 def interval(f: Figure, found: Mapping[str, float]) -> str:
-    if "low" not in found or "high" not in found:
+    """The 95 % interval in words, the rule of three where no failure was seen; "" where there is none."""
+    if bound := zero_bound(f, found):
+        return bound
+    if (span := bounds(f, found)) is None:
         return ""
-    if f.unit == "percent":
-        return f"{100 * found['low']:.1f}–{100 * found['high']:.1f}"
-    return f"{found['low']:.3f}–{found['high']:.3f}"
+    low, high = span
+    return f"{100 * low:.1f}–{100 * high:.1f}" if f.unit == "percent" else f"{low:.3f}–{high:.3f}"
 
 
 def cell(f: Figure, part: Mapping[str, Any]) -> dict[str, Any]:
-    """One figure of a dense table: value, below it the interval (or the rule of three) and n, and whether n is few.
+    """One figure of a dense table: value, below it the interval and n, and whether n is few.
 
     Without a denominator (nothing to divide by) the cell is a dash.
     """
     found = {k: v for k in ("value", "low", "high", "n") if (v := number(part.get(k))) is not None}
     if "value" not in found:
         return {"text": NONE, "small": "", "n": "", "few": False}
-    n, bound = found.get("n"), zero_bound(f, found)
+    n = found.get("n")
     return {
         "text": f.write(found["value"]),
-        "small": bound or interval(f, found),
-        "n": "" if n is None or bound else f"n {n:,.0f}",  # a bound names its n
+        "small": interval(f, found),
+        "n": "" if n is None or zero_bound(f, found) else f"n {n:,.0f}",  # the rule of three names its n
         "few": n is not None and n < SMALL_SAMPLE,
     }
 

@@ -23,6 +23,7 @@ from so8t.report.figures import (
     STAGE_WORDS,
     Figure,
     Words,
+    bounds,
     count,
     decimal,
     figure,
@@ -76,7 +77,8 @@ def threshold_rows(card: Mapping[str, Any], result: Mapping[str, Any]) -> list[d
         found = measured(result, f.path) if f.path else {}
         found = found if found.get("value") == value else {}
         notes = sample_notes(f.name, found)
-        if bound is not None and found.get("low", bound) < bound < found.get("high", bound):
+        span = bounds(f, found)
+        if bound is not None and span is not None and span[0] < bound < span[1]:
             notes.append(Words("区間が基準をまたぐ", "interval spans the bound"))
         rows.append(
             {

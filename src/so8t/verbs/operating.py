@@ -72,13 +72,14 @@ def _users_verb(verbs: Any) -> None:
         "users add yamada --role admin",
     )
     users.epilog = f"{users.epilog}\n  so8t users key yamada --label batch --days 90"
+    users.epilog += "\n  so8t users key sato --role user --role reviewer --label review"
     users.add_argument(
         "action", choices=("list", "add", "change", "disable", "enable", "password", "key", "revoke", "sessions")
     )
     users.add_argument("name", nargs="?", default="", help="名前、revoke ではキーの番号 / name, or the key's id")
     users.add_argument(
         "--role", action="append", default=[], choices=("user", "reviewer", "auditor", "admin"),
-        help="役割(何度でも、既定 user) / role, repeatable",
+        help="役割(何度でも、add と key の既定は user だけ) / role, repeatable; add and key: user alone by default",
     )  # fmt: skip
     users.add_argument("--clearance", default="", help="区分(既定は方針のもの) / level, the policy's by default")
     users.add_argument("--display", help="表示名 / name to show")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+LANGUAGES = ("ja", "en")
 Handler = Callable[[argparse.Namespace], int]
 
 
@@ -24,10 +25,14 @@ def verb(verbs: Any, name: str, ja: str, en: str, handler: str, example: str = "
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     made.add_argument("--json", action="store_true", help="JSON で出力 / print JSON")
-    made.add_argument("--lang", choices=("ja", "en"), default=default_language(), help="表示言語 / language")
+    language_option(made, argparse.SUPPRESS)  # said after the verb it replaces what was said before it
     made.add_argument("--runs", type=Path, default=Path("runs"), help="実行フォルダの置き場 / where runs lie")
     made.set_defaults(handler=lazy(handler))
     return made
+
+
+def language_option(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument("--lang", choices=LANGUAGES, default=default, help="表示言語 / language")
 
 
 def lazy(place: str) -> Handler:

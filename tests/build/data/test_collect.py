@@ -25,7 +25,7 @@ from .conftest import GOOD, different, write_records
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, finance_model: DomainModel) -> None:
     """Training the real domain model takes seconds; test_domains.py and the micro run do that."""
-    monkeypatch.setattr(module, "train_domain_model", lambda requests: (finance_model, {"accuracy": 1.0}))
+    monkeypatch.setattr(module, "train_domain_model", lambda requests, progress: (finance_model, {"accuracy": 1.0}))
 
 
 Made = tuple[dict[str, Any], list[Sample], Path]

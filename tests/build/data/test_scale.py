@@ -55,7 +55,7 @@ def test_two_workers_give_what_one_gives(config: CollectConfig, tmp_path: Path, 
 def test_shards_by_hand_give_what_one_gives(
     config: CollectConfig, tmp_path: Path, silent: Progress, monkeypatch: pytest.MonkeyPatch, finance_model: object
 ) -> None:
-    monkeypatch.setattr(module, "train_domain_model", lambda requests: (finance_model, {}))
+    monkeypatch.setattr(module, "train_domain_model", lambda requests, progress: (finance_model, {}))
     alone = finish(config, tmp_path / "one", tmp_path / "out1", silent)
     step = CollectShard(config, (), tmp_path / "two")
     assert [step.run(shard, 2, silent) for shard in (1, 0)] == [[1], [0]]

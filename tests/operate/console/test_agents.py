@@ -47,7 +47,11 @@ def test_a_conversation_keeps_its_agent(browse: Callable[..., Any], server: Serv
     (entry,) = server.running.reader.entries(kinds=("decision",))
     assert entry.decision == "ESCALATE" and entry.data["agent"]["name"] == "finance"
     page = user.get(f"/console/chat?after={seq}").text
-    assert 'name="agent" value="finance"' in page and "finance" in page
+    assert (
+        'name="agent" value="finance"' in page
+        and '<span class="tag"><bdi>金融の窓口</bdi></span>' in page
+        and page.count('aria-current="true"') == 1
+    )
     review = browse("shonin").get(f"/console/review/{seq}").text
     assert "finance:credit-decision" in review and "融資" in review and "窓口の規則" in review
     user.seq_asked(CREDIT)

@@ -13,6 +13,10 @@ import pytest
 from console_server import Server
 from office_server import closed_ledger
 
+import so8t
+from so8t.operate.console.ledger_words import EVENT_WORDS
+from so8t.operate.monitor.finding import Finding, Severity
+
 HANDED, SECRET = "人に聞くべき契約の件です。", "人に聞くべき【極秘】の件です。"
 
 
@@ -39,6 +43,30 @@ def test_filters(browse: Callable[..., Any], server: Server) -> None:
     first = auditor.get("/console/audit", params={"kind": "note"}).text
     older = html.unescape(re.search(r'href="(/console/audit\?[^"]+)"', first)[1])  # type: ignore[index]
     assert len(seqs(first)) == 50 and len(seqs(auditor.get(older).text)) == 11  # and what agents it has
+
+
+def test_what_happened_is_told_in_words(browse: Callable[..., Any], server: Server) -> None:
+    found = Finding("listener", Severity.WARNING, "tcp 0.0.0.0:4444 <b>")
+    body = {"event": "found", "actor": "server", **found.to_json(), "count": 1}
+    server.do(server.running.gateway.note("finding", body))
+    server.do(server.running.gateway.note("access", {"event": "searched", "actor": "sato"}))
+    auditor = browse("kansa")
+    page = auditor.get("/console/audit").text
+    assert "基準にない待ち受けの口が開いています" in page and "0.0.0.0:4444 &lt;b&gt;" in page and "文書を検索" in page
+    (entry,) = server.running.reader.entries(kinds=("finding",))
+    assert "基準にない待ち受けの口" in auditor.get(f"/console/audit/{entry.seq}").text
+
+
+def test_every_event_that_is_written_down_has_words() -> None:
+    """Two are no ledger entries: lines of the notification file."""
+    written = {
+        name
+        for path in Path(so8t.__file__).parent.rglob("*.py")
+        for name in re.findall(r'"event": "([a-z_]+)"|\.change\("([a-z_]+)"', path.read_text(encoding="utf-8"))
+        for name in name
+        if name
+    }
+    assert len(written) > 20 and written - EVENT_WORDS.keys() == {"escalated", "finding"}
 
 
 async def many(server: Server, count: int) -> None:

@@ -93,6 +93,22 @@ def test_a_page_says_what_it_should(browse: Callable[..., Any]) -> None:
     assert "<svg" in monitor and "style=" not in monitor and "正常" in monitor
 
 
+def test_an_error_is_told_in_the_readers_language(browse: Callable[..., Any]) -> None:
+    """One language at a time, and a next step that is for who reads it."""
+    seq = browse("sato").seq_asked(PLAIN)
+    other = browse("suzuki")
+    for path, ja, en in (
+        (f"/console/chat?after={seq}", "ほかの人の依頼です", "another&#39;s request"),
+        ("/console/nowhere", "最初のページからお入りください", "begin at the first page"),
+    ):
+        other.post("/console/language", {"to": "ja", "next": "/console"})
+        page = other.get(path).text
+        assert ja in page and en not in page and "ログを確かめて" not in page
+        other.post("/console/language", {"to": "en", "next": "/console"})
+        page = other.get(path).text
+        assert en in page and ja not in page
+
+
 def test_findings_of_the_host_monitor(server: Server, browse: Callable[..., Any]) -> None:
     """Off, nothing found, found, blind: in words, newest first, and what a program calls itself is no markup."""
     auditor, running = browse("kansa"), server.running

@@ -98,6 +98,7 @@ def test_what_a_person_allows_is_made_then(server: Server) -> None:
     "body",
     [
         {}, {"transcript": 3}, {"transcript": ""}, {"transcript": "x" * 400_001}, {"transcript": MEETING, "title": 3},
+        {"transcript": MEETING, "clasification": "極秘"},
         {"transcript": MEETING, "title": "x" * 101}, {"transcript": MEETING, "words": "yes"},
         {"transcript": MEETING, "classification": 3}, {"transcript": MEETING, "classification": "最高機密"},
     ],

@@ -191,6 +191,15 @@ def test_every_kind_has_words_in_two_languages(kind: str) -> None:
     assert made.line("ja").startswith("[参考] ") and "n=1" in made.line("en") and "empty" not in made.line("en")
 
 
+def test_words_in_two_languages_are_told_in_the_readers_own() -> None:
+    made = Finding(
+        "file_rule", Severity.WARNING, "a.js", {"rules": ("x:y",), "ja": "採掘の行き先", "en": "mining pool"}
+    )
+    assert made.line("ja").endswith("(rules=x:y, 採掘の行き先)") and made.line("en").endswith(
+        "(rules=x:y, mining pool)"
+    )
+
+
 def test_a_kind_nobody_knows_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="nonsense"):
         Finding("nonsense", Severity.INFO, "s")

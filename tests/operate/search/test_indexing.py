@@ -244,6 +244,8 @@ def test_a_question_in_words_that_stand_nowhere_together(office: OfficeFiles) ->
     office.update()
     found = office.ask("出張の精算はいつまでですか?")
     assert found.loosely and [hit.place for hit in found.hits] == ["旅費.txt"]
+    nothing = office.ask("存在しない単語の組")
+    assert (nothing.total, nothing.hits, nothing.loosely) == (0, (), False), "what is not there is not there loosely"
 
 
 def test_folders_narrow_the_search(office: OfficeFiles) -> None:

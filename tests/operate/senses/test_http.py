@@ -131,7 +131,8 @@ def test_a_form_does_as_well(office: Office) -> None:
     {}, {"image": 3}, {"image": ""}, {"image": "あ"}, {"image": "http://127.0.0.1/a.png"}, {"image": "AAAA"},
     {"image": coded(RED[:100])}, {"image": coded(RED), "by": "nose"}, {"image": coded(RED), "question": ""},
     {"image": coded(RED), "question": 3}, {"image": coded(RED), "name": 3}, [],
-    {"image": coded(RED), "question": "x", "so8t": {"domain": "medical"}},
+    {"image": coded(RED), "question": "x", "so8t": {"domain": "medical"}}, {"image": coded(RED), "way": "ocr"},
+    {"image": coded(RED), "so8t": {"clearance": "極秘"}},
 ])  # fmt: skip
 def test_what_is_no_image_or_question_is_refused(office: Office, body: Any) -> None:
     assert office.post("see", body).status_code == 400

@@ -120,7 +120,7 @@ def test_a_conversation_reaches_the_model_without_what_was_not_allowed(server: S
 
 
 def test_clearance_is_that_of_the_asker(server: Server, client: openai.OpenAI) -> None:
-    body = {"so8t": {"classification": "極秘", "clearance": "極秘"}}
+    body = {"so8t": {"classification": "極秘"}}
     answer = client.chat.completions.create(
         model="so8t", messages=[{"role": "user", "content": "資料を要約して。"}], extra_body=body
     )

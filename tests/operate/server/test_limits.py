@@ -59,6 +59,15 @@ BAD_BODIES = {
     "a domain of one's own": (
         b'{"model": "so8t", "messages": [{"role":"user","content":"x"}], "so8t": {"domain": "general"}}', 400,
     ),
+    "a clearance of one's own": (
+        '{"model": "so8t", "messages": [{"role":"user","content":"x"}], "so8t": {"clearance": "極秘"}}'.encode(), 400,
+    ),
+    "a misspelt classification": (
+        '{"model": "so8t", "messages": [{"role":"user","content":"x"}], "so8t": {"class": "極秘"}}'.encode(), 400,
+    ),
+    "a list for so8t": (b'{"model": "so8t", "messages": [{"role":"user","content":"x"}], "so8t": []}', 400),
+    "nothing said": (b'{"model": "so8t", "messages": [{"role": "user", "content": ""}]}', 400),
+    "white space said": ('{"model": "so8t", "messages": [{"role": "user", "content": " \n　"}]}'.encode(), 400),
     "an unknown level": (
         '{"model": "so8t", "messages": [{"role":"user","content":"x"}], "so8t": {"classification": "最高"}}'.encode(),
         400,

@@ -251,7 +251,8 @@ def test_a_request_that_is_too_long_is_refused_before_anything_is_read_or_called
     backend = Choosing(wish("2026-11-26"))
     with start(backend=backend) as server:
         approve(server)
-        assert send(server, ASK, {"query": "長" * 20_001}).status_code == 400
+        for bad in ({"query": "長" * 20_001}, {"query": " \n"}, {"query": "規程", "so8t": {"classification": "極秘"}}):
+            assert send(server, ASK, bad).status_code == 400, "also what would be passed over"
         assert backend.asked == 0 and calls(program) == [] and not server.reader.entries(kinds=("decision",))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from so8t.build.data.domains import train
+from so8t.build.data.domains import MOST_PASSES, train
 from so8t.build.data.gathering import UnitFolder, Workers, gather, open_units
 from so8t.build.data.parts import Counts, Recipe
 from so8t.build.data.selection import Duplicates, Quotas, Rows, find_duplicates, of_every_row, select
@@ -33,7 +33,7 @@ SHOWN = 200  # rejected texts and skipped items that are listed
 
 def collect(config: Config, folder: Path, work: Path, requests: list[Sample], progress: Progress) -> dict[str, Any]:
     """Write the stage's files; returns its facts. `requests` (training split) teach the domain model as well."""
-    sources, cut, recipe, domain_facts = prepare(config.collect, requests)
+    sources, cut, recipe, domain_facts = prepare(config.collect, requests, progress)
     write_bytes(folder / DOMAIN_MODEL, recipe.domain_model)
     settled = gather_and_settle(config.collect, sources, cut, recipe, folder, work, config.threads, progress)
     if not settled.texts:
@@ -63,11 +63,11 @@ def gather_and_settle(
 
 
 def prepare(
-    config: CollectConfig, requests: Sequence[Sample]
+    config: CollectConfig, requests: Sequence[Sample], progress: Progress
 ) -> tuple[list[Source], list[Unit], Recipe, dict[str, Any]]:
     """Sources with their files, the units they are cut into, and what parts are made by."""
     sources = find_sources(config.sources)
-    model, facts = train_domain_model(requests)
+    model, facts = train_domain_model(requests, progress)
     return sources, units(sources), recipe_of(config, model), facts
 
 
@@ -82,11 +82,13 @@ def starter_documents() -> Iterator[Document]:
     return (item for item in items if isinstance(item, Document))
 
 
-def train_domain_model(requests: Sequence[Sample]) -> tuple[DomainModel, dict[str, Any]]:
+def train_domain_model(requests: Sequence[Sample], progress: Progress) -> tuple[DomainModel, dict[str, Any]]:
     """From the written paragraphs that ship with the package and the requests of the training split."""
     pairs = [(d.text, d.domain) for d in starter_documents() if d.domain is not None]
     pairs += [(s.text, s.domain) for s in requests if s.split == Split.TRAIN]
-    return train(sorted(pairs, key=lambda p: hashlib.sha256(p[0].encode()).digest()))
+    pairs.sort(key=lambda p: hashlib.sha256(p[0].encode()).digest())
+    with progress.task("domain model", MOST_PASSES, "pass") as task:
+        return train(pairs, task.advance)
 
 
 def _gather_all(

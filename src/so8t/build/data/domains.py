@@ -7,21 +7,22 @@ from typing import Any
 
 import torch
 
-from so8t.build.data.softmax_regression import Fit, design, fit, macro_f1, temperature
+from so8t.build.data.softmax_regression import PASSES, Fit, Told, design, fit, macro_f1, temperature, untold
 from so8t.core.text import sentences
 from so8t.core.types import Domain
 from so8t.decide.domain import DOMAINS, DomainModel
 
+MOST_PASSES = 2 * PASSES  # the fit without the held-out texts, and that of all
 HELD_OUT = 8  # one in so many texts is kept for calibration
 MINIMUM_CONFIDENCE = 0.25
 
 
-def train(texts: Sequence[tuple[str, Domain]]) -> tuple[DomainModel, dict[str, Any]]:
+def train(texts: Sequence[tuple[str, Domain]], told: Told = untold) -> tuple[DomainModel, dict[str, Any]]:
     """Softmax regression. Temperature and figures are those of a model that has not seen the held-out eighth; the
-    weights are then fitted once more on everything. Deterministic."""
+    weights are then fitted once more on everything. Deterministic. `told` after each pass, MOST_PASSES at most."""
     kept = [pair for i, pair in enumerate(texts) if i % HELD_OUT]
     held = [pair for i, pair in enumerate(texts) if not i % HELD_OUT]
-    tried, whole = _fit(kept), _fit(texts)
+    tried, whole = _fit(kept, told), _fit(texts, told)
     xh, yh = design([text for text, _ in held]), torch.tensor(_labels(held), dtype=torch.long)
     logits = torch.sparse.mm(xh, torch.from_numpy(tried.weight).T) + torch.from_numpy(tried.bias)
     model = DomainModel(whole.weight, whole.bias, temperature(logits, yh), MINIMUM_CONFIDENCE)
@@ -35,9 +36,9 @@ def train(texts: Sequence[tuple[str, Domain]]) -> tuple[DomainModel, dict[str, A
     return model, facts
 
 
-def _fit(texts: Sequence[tuple[str, Domain]]) -> Fit:
+def _fit(texts: Sequence[tuple[str, Domain]], told: Told) -> Fit:
     pieces = [(piece, domain) for text, domain in texts for piece in (text, *_pieces(text))]
-    return fit([text for text, _ in pieces], _labels(pieces), len(DOMAINS))
+    return fit([text for text, _ in pieces], _labels(pieces), len(DOMAINS), told)
 
 
 def _labels(pairs: Sequence[tuple[str, Domain]]) -> list[int]:

@@ -31,7 +31,7 @@ class CollectShard:
 
     def run(self, shard: int, of: int, progress: Progress) -> list[int]:
         """Numbers of the units that were worked through to their ends."""
-        sources, cut, recipe, _ = prepare(self.config, self.requests)
+        sources, cut, recipe, _ = prepare(self.config, self.requests, progress)
         return gather_shard(sources, cut, recipe, self.work, shard, of, progress)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,9 @@ from so8t.decide.codes import encode_folded
 from so8t.decide.linear import BUCKETS, LONGEST, Floats, features, grams
 
 STEPS = 40
+PASSES = STEPS * 5 // 4  # over the texts of a fit, at most: what torch's L-BFGS allows itself
 PENALTY = 3e-5
+Told = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +26,13 @@ class Fit:
     bias: Floats
 
 
-def fit(texts: Sequence[str], labels: Sequence[int], classes: int) -> Fit:
-    """`labels` 0 .. classes - 1, one a text."""
-    weight, bias = minimise(design(texts), torch.tensor(list(labels), dtype=torch.long), classes)
+def untold() -> None:
+    """For who does not follow a fit."""
+
+
+def fit(texts: Sequence[str], labels: Sequence[int], classes: int, told: Told = untold) -> Fit:
+    """`labels` 0 .. classes - 1, one a text. `told` after each pass, PASSES at most."""
+    weight, bias = minimise(design(texts), torch.tensor(list(labels), dtype=torch.long), classes, told=told)
     return Fit(weight.numpy(), bias.numpy())
 
 
@@ -40,18 +46,18 @@ def design(texts: Sequence[str]) -> Tensor:
 
 
 def minimise(
-    x: Tensor, y: Tensor, classes: int, *, penalty: float = PENALTY, steps: int = STEPS
+    x: Tensor, y: Tensor, classes: int, *, penalty: float = PENALTY, steps: int = STEPS, told: Told = untold
 ) -> tuple[Tensor, Tensor]:
     """Least cross entropy + penalty x |weight|². x [texts, features] sparse -> weight [classes, features], bias."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # faster for so small a matrix, and the same bits whatever the number of cores
     try:
-        return _minimise(x, y, classes, penalty, steps)
+        return _minimise(x, y, classes, penalty, steps, told)
     finally:
         torch.set_num_threads(threads)
 
 
-def _minimise(x: Tensor, y: Tensor, classes: int, penalty: float, steps: int) -> tuple[Tensor, Tensor]:
+def _minimise(x: Tensor, y: Tensor, classes: int, penalty: float, steps: int, told: Told) -> tuple[Tensor, Tensor]:
     weight = torch.zeros(x.shape[1], classes, requires_grad=True)
     bias = torch.zeros(classes, requires_grad=True)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=steps, line_search_fn="strong_wolfe")
@@ -60,6 +66,7 @@ def _minimise(x: Tensor, y: Tensor, classes: int, penalty: float, steps: int) ->
         optimizer.zero_grad()
         loss = torch.nn.functional.cross_entropy(torch.sparse.mm(x, weight) + bias, y) + penalty * weight.square().sum()
         loss.backward()  # type: ignore[no-untyped-call]
+        told()
         return loss
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]

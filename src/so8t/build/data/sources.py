@@ -14,7 +14,7 @@ from pathlib import Path
 
 from so8t.build.data.hub import PREFIX, hub_source, stream
 from so8t.core.config import SourceConfig
-from so8t.core.errors import SourceEmpty
+from so8t.core.errors import SourceEmpty, SourceMissing
 from so8t.core.files import sha256_file
 from so8t.core.packaged import packaged
 from so8t.core.types import canonical_json
@@ -72,7 +72,10 @@ def _find(source: SourceConfig) -> Source:
     if source.path == STARTER:
         files, skipped = sorted(packaged("corpus").glob("*.jsonl")), list[Skipped]()
     else:
-        files, skipped = find(source.path)
+        try:
+            files, skipped = find(source.path)
+        except SourceMissing as error:
+            raise SourceMissing(where=error.where, detail="collect.sources") from None
         if not files:
             raise SourceEmpty(where=source.path)
     return Source(

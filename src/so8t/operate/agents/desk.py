@@ -73,7 +73,7 @@ class AgentDesk:
 
         Raises AgentUnknown, NotPermitted, and what the search and the ledger raise.
         """
-        if not request.agent or len(request.query) > MAX_QUERY:  # one too long is the gateway's to refuse
+        if not request.agent or not 0 < len(request.query.strip()) <= MAX_QUERY:  # the gateway's to refuse
             return Prepared(Reading(request))
         agent = self.open(identity, request.agent)
         found = await self._found(identity, agent, request.query)

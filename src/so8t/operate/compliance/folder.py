@@ -71,7 +71,7 @@ def write(report: ComplianceReport, out: Path, lang: str, key: Ed25519PrivateKey
     Raises PackageMissing, UsageError, DiskFull.
     """
     if out.exists() and (not out.is_dir() or {p.name for p in out.iterdir()} - {LISTING, *FILES}):
-        raise UsageError(where=out, detail="--out: ほかのものがあります / holds something else")
+        raise UsageError(where=out, detail=("--out: ほかのものがあります", "--out: holds something else"))
     files = rendered(report, lang)
     listing = Listing({name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)}, lang, setter())
     if key is not None:

@@ -33,7 +33,12 @@ class Period:
         except ValueError:
             raise UsageError(detail="--from YYYY-MM-DD --to YYYY-MM-DD") from None
         if period.first >= period.until:
-            raise UsageError(detail=f"--from {first} --to {until}: --to は含まない日 / the day after the last")
+            raise UsageError(
+                detail=(
+                    f"--from {first} --to {until}: --to は含まない日",
+                    f"--from {first} --to {until}: --to is the day after the last",
+                )
+            )
         return period
 
     @property

@@ -98,7 +98,7 @@ async def _readable(visit: Visit, stored: Stored) -> dict[str, str]:
 async def _stored(visit: Visit) -> Stored:
     found = await asyncio.to_thread(visit.running.reader.entry, visit.seq)
     if found is None:
-        raise RecordInvalid(where=f"seq {visit.seq}", detail="no such entry / ありません")
+        raise RecordInvalid(where=f"seq {visit.seq}", detail=("その番号の項目はありません", "no such entry"))
     return found
 
 

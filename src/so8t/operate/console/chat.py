@@ -13,7 +13,6 @@ from uuid import uuid4
 
 from starlette.responses import RedirectResponse, Response
 
-from so8t.core.errors import RecordInvalid
 from so8t.core.types import Request
 from so8t.decide.clearance import highest
 from so8t.operate.answering import AnswerOptions
@@ -53,8 +52,6 @@ async def ask(visit: Visit) -> Response:
 
 async def _request(visit: Visit) -> Request:
     query, after = visit.form.one("query", MAX_QUERY).strip(), visit.form.one("after", 15)
-    if not query:
-        raise RecordInvalid(where="query", detail="a text expected / 本文がありません")
     before = await own_exchange(visit, number(after, "after")) if after else None
     history = conversation(before) if before else ()
     attachments = carried(before.entry.data.get("attachments")) if before else ()

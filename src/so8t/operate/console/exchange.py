@@ -55,7 +55,7 @@ async def own_exchange(visit: Visit, seq: int) -> Exchange:
     reader, reviews = visit.running.reader, visit.running.reviews
     entry = await asyncio.to_thread(reader.entry, seq)
     if entry is None or entry.kind != "decision" or entry.actor != visit.identity.name:
-        raise NotPermitted(detail="another's request / ほかの人の依頼")
+        raise NotPermitted(detail=("ほかの人の依頼です", "another's request"))
     found = await asyncio.to_thread(_read, reader, entry)
     if entry.decision != Decision.ESCALATE:
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from so8t.operate.monitor.finding import KINDS
 from so8t.report.figures import Words
 
 KIND_WORDS = {
@@ -33,6 +34,9 @@ EVENT_WORDS = {
     "oidc_refused": Words("社内認証を拒否", "company login refused"),
     "proxy_header_refused": Words("プロキシのヘッダを拒否", "proxy header refused"),
     "locked": Words("一時的に締め出し", "locked for a while"),
+    "change_undone": Words("変更を取り消し", "change undone"),
+    "searched": Words("文書を検索", "documents searched"),
+    "verified": Words("台帳を検証", "ledger verified"),
     "text_read": Words("本文を読んだ", "text read"),
     "seen": Words("画像を読ませた", "image looked through"),
     "heard": Words("録音を聞かせた", "recording listened to"),
@@ -41,6 +45,10 @@ EVENT_WORDS = {
     "changed": Words("変更", "changed"),
     "refused": Words("変更を拒否", "change refused"),
     "serving": Words("起動", "serving"),
+    "stopped": Words("停止", "stopped"),
+    "probe": Words("台帳に書けるか確認", "tried whether the ledger can be written"),
+    "drift": Words("判定器の食い違いの警報", "judges disagree more than proven"),
+    "erased": Words("本文を消去", "texts erased"),
     "vote": Words("判断", "vote"),
     "assigned": Words("引き継ぎ先を変更", "handed on"),
     "expired": Words("期限切れ", "expired"),
@@ -51,8 +59,9 @@ EVENT_WORDS = {
     "tool_changed": Words("道具の説明が変わった", "tool description changed"),
     "tool_call_allowed": Words("許可された道具の呼び出し", "allowed tool call"),
     "embedded": Words("埋め込みを計算", "embedded"),
-    "found": Words("見張りの所見", "found by the monitor"),
+    "found": Words("所見", "finding"),
     "again": Words("所見の繰り返し", "found again"),
     "suppressed": Words("多すぎて数だけ残した所見", "counted only"),
     "baseline": Words("見張りの基準", "the monitor's baseline"),
 }
+FINDING_WORDS = {name: meaning.what for name, meaning in KINDS.items()}

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from so8t.core.packaged import packaged
 from so8t.operate.console import moments, texts
-from so8t.operate.console.ledger_words import EVENT_WORDS, KIND_WORDS
+from so8t.operate.console.ledger_words import EVENT_WORDS, FINDING_WORDS, KIND_WORDS
 from so8t.operate.review.case import STATUS_WORDS
 from so8t.report.figures import DECISION_WORDS, DOMAIN_WORDS, JUDGE_WORDS, NONE, Words
 
@@ -71,6 +71,7 @@ def _environment() -> jinja2.Environment:
         "decision_words": DECISION_WORDS, "domain_words": DOMAIN_WORDS, "judge_words": JUDGE_WORDS,
         "status_words": STATUS_WORDS, "status_looks": STATUS_LOOKS, "status_signs": STATUS_SIGNS,
         "role_words": ROLE_WORDS, "method_words": METHOD_WORDS, "kind_words": KIND_WORDS, "event_words": EVENT_WORDS,
+        "finding_words": FINDING_WORDS,
         "signs": SIGNS, "bar": bar,
     }  # fmt: skip
     made.filters |= {"said": texts.said, "named": texts.named, "plain": texts.plain, "excerpt": texts.excerpt,

@@ -22,7 +22,7 @@ async def change_password(visit: Visit) -> Response:
     """All one's sessions end; one comes in anew with the new one."""
     old, new, again = (visit.form.one(name, 1000) for name in ("old", "new", "again"))
     if new != again:
-        return await account(visit, AccountInvalid(detail="二つの新しいパスワードが違います / the two differ"))
+        return await account(visit, AccountInvalid(detail=("二つの新しいパスワードが違います", "the two differ")))
     try:
         await visit.running.authenticator.change_password(visit.session, old, new, client(visit.http))
     except (AccountInvalid, NotIdentified, TooManyAttempts) as error:

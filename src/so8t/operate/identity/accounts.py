@@ -85,7 +85,7 @@ class Accounts:
         """Who may act now. Raises NotPermitted for nobody and for a disabled account."""
         user = self.find(name)
         if user is None or user.disabled:
-            raise NotPermitted(detail="disabled / 停止中")
+            raise NotPermitted(detail=("停止中の利用者です", "the account is disabled"))
         return user
 
     def stored_password(self, name: str) -> str | None:
@@ -112,7 +112,7 @@ class Accounts:
 
         def apply(db: apsw.Connection) -> None:
             if db.execute("SELECT 1 FROM users WHERE folded = ?", (values[0],)).get:
-                raise AccountInvalid(detail=f"{name}: exists / 既にあります")
+                raise AccountInvalid(detail=(f"{name}: 既にあります", f"{name}: exists already"))
             db.execute("INSERT INTO users VALUES(?,?,?,?,?,?,?,?,?)", values)
 
         await self._store.change("user_added", body, apply)
@@ -188,11 +188,11 @@ class Accounts:
 
     def _check(self, roles: Collection[Role], clearance: str) -> None:
         if not roles:
-            raise AccountInvalid(detail=f"roles: {' | '.join(Role)}")
+            raise AccountInvalid(detail=(f"役割を一つ以上: {' '.join(Role)}", f"one role or more: {' '.join(Role)}"))
         try:
             self._levels().rank(clearance)
         except LevelUnknown as error:
-            raise AccountInvalid(detail=f"clearance {error.detail}") from None
+            raise AccountInvalid(detail=(f"区分 {error.detail}", f"clearance {error.detail}")) from None
 
     def _load(self, key: str) -> User | None:
         row = self._store.row(f"SELECT {_COLUMNS} FROM users WHERE folded = ?", key)
@@ -212,7 +212,7 @@ def _require_administrator(db: apsw.Connection, *, was: bool) -> None:
     if was:
         rest = db.execute("SELECT roles FROM users WHERE NOT disabled")
         if not any(Role.ADMIN in json.loads(roles) for (roles,) in rest):
-            raise AccountInvalid(detail="the last administrator / 最後の管理者です")
+            raise AccountInvalid(detail=("最後の管理者です", "the last administrator"))
 
 
 def _display(display: str) -> str:

@@ -153,7 +153,9 @@ class Authenticator:
             await self._store.refresh()
             user = self.accounts.find(identity.name)
             if user is not None and (user.disabled or user.has_password):
-                raise NotPermitted(detail="disabled or local / 停止中か、この機械だけの利用者")
+                raise NotPermitted(
+                    detail=("停止中か、この機械だけの利用者です", "the account is disabled, or local to this machine")
+                )
             if user is not None:  # one spelling of a name, by whichever way he comes
                 identity = dataclasses.replace(identity, name=user.name)
         except (NotIdentified, NotPermitted) as error:
@@ -224,7 +226,7 @@ class Authenticator:
             # The name only of somebody who exists: people type passwords into the wrong field.
             known = {"name": None if user is None else user.name}
             await self._recorded_refusal("login_refused", key, client_address, known)
-            raise NotIdentified(detail="名前かパスワードが違います / wrong name or password")
+            raise NotIdentified(detail=("名前かパスワードが違います", "wrong name or password"))
         self._attempts.succeeded(key, address)
         if found.renewed is not None and stored is not None:
             await self.accounts.renew_hash(user.name, stored, found.renewed)

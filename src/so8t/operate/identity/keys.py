@@ -80,9 +80,12 @@ class Keys:
         user = self._accounts.get(owner)
         wanted = frozenset(roles)
         if not wanted or not wanted <= user.roles:
-            raise AccountInvalid(detail=f"roles: {' '.join(sorted(user.roles))}")
+            held = " ".join(sorted(user.roles))
+            raise AccountInvalid(
+                detail=(f"キーの役割は持ち主の役割から: {held}", f"a key has roles of its owner: {held}")
+            )
         if not 0 <= days <= 36_500:
-            raise AccountInvalid(detail="days: 0 … 36500")
+            raise AccountInvalid(detail=("日数は 0 〜 36500", "days: 0 to 36500"))
         label = normal_name(label, MAX_DISPLAY) if label else ""
         issued = _new()
         expires = self._now() + days * 86_400 if days else None
@@ -125,7 +128,7 @@ class Keys:
             self._good.pop(digest, None)
             raise NotIdentified(detail="API key")
         if known.identity is None:
-            raise NotPermitted(detail="disabled / 停止中")
+            raise NotPermitted(detail=("停止中の利用者です", "the account is disabled"))
         self._remember_good(digest)
         self._store.touch("keys", known.key.id, now)
         return known.identity

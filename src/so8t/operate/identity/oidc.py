@@ -152,7 +152,7 @@ class Oidc:
             raise NotIdentified(detail="OIDC cookie")
         login = _Login(*json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))))
         if not login.expires - LOGIN_SECONDS - 60 <= self._now() < login.expires:
-            raise NotIdentified(detail="OIDC: expired / 時間切れ")
+            raise NotIdentified(detail=("OIDC: 時間切れです", "OIDC: expired"))
         return login
 
     def _mac(self, body: str) -> str:

@@ -56,15 +56,17 @@ def check_password(raw: str, name: str) -> None:
     """Length, the commonest, and the name itself; no rules about kinds of characters. Raises AccountInvalid."""
     password = nfkc(raw[: 2 * LONGEST])
     if not SHORTEST <= len(password) <= LONGEST or len(raw) > LONGEST:
-        raise AccountInvalid(detail=f"password: {SHORTEST} … {LONGEST}")
+        raise AccountInvalid(
+            detail=(f"パスワードは {SHORTEST} 〜 {LONGEST} 文字です", f"password: {SHORTEST} to {LONGEST} characters")
+        )
     if any(unicodedata.category(c) in ("Cc", "Cs") for c in password):
-        raise AccountInvalid(detail="password: control character")
+        raise AccountInvalid(detail=("パスワードに制御文字があります", "password: control character"))
     word = folded(password)
     core = word.strip(_PADDING)
     if len(set(word)) < 5 or core in _COMMON or word in _COMMON or any(word in row for row in _ROWS):
-        raise AccountInvalid(detail="password: too common / よく使われる")
+        raise AccountInvalid(detail=("よく使われるパスワードです", "password: too common"))
     if len(folded(name)) >= 3 and folded(name) in word:
-        raise AccountInvalid(detail="password: contains the name / 名前を含む")
+        raise AccountInvalid(detail=("パスワードが名前を含みます", "password: contains the name"))
 
 
 class Passwords:

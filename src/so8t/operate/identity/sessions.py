@@ -114,9 +114,9 @@ class Sessions:
         shown = stored.shown
         seen = max(shown.seen, self._store.touched("sessions", shown.id))
         if not (shown.created - CLOCK_SLACK <= now < min(shown.created + self._longest, seen + self._idle)):
-            raise NotIdentified(detail="session expired / 期限切れ")
+            raise NotIdentified(detail=("ログインの期限が切れました", "the session has expired"))
         if stored.identity is None:
-            raise NotPermitted(detail="disabled / 停止中")
+            raise NotPermitted(detail=("停止中の利用者です", "the account is disabled"))
         self._store.touch("sessions", shown.id, now)
         return Session(shown.id, stored.identity, shown.method, shown.created, token)
 

@@ -71,7 +71,7 @@ class Kept:
         told = entry.get("attachments")
         keys = json.loads(texts.get(KEYS, "[]"))
         if not isinstance(told, list) or not 0 <= number < min(len(told), len(keys)) or keys[number] is None:
-            raise RecordInvalid(where="attachment", detail="not kept, or erased / ありません")
+            raise RecordInvalid(where="attachment", detail=("残していないか、消去しました", "not kept, or erased"))
         return self._opened(str(told[number]["sealed"]), *keys[number])
 
     def erasing(self, request_id: str, entry: Mapping[str, Any]) -> None:
@@ -112,7 +112,7 @@ class Kept:
             raise RecordInvalid(where="attachment", detail=type(error).__name__) from error
         content = TextKey.decode(key.encode()).open(sealed, bytes.fromhex(digest))
         if sha256(sealed).hexdigest() != name or content is None:
-            raise RecordInvalid(where="attachment", detail="changed / 書き換えられています")
+            raise RecordInvalid(where="attachment", detail=("書き換えられています", "changed"))
         return content
 
     def path(self, name: str) -> Path:

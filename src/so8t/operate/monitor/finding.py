@@ -13,6 +13,7 @@ from so8t.report.figures import Words
 
 MOST_NAME, MOST_PATH = 100, 300
 MOST_FACTS = 20
+READERS = frozenset({"ja", "en"})  # facts of these names are the same words in either language
 Fact = str | int | bool | tuple[str, ...] | None
 Facts = dict[str, Fact]
 
@@ -144,7 +145,9 @@ class Finding:
 
     def line(self, lang: str) -> str:
         """One line for a terminal."""
-        told = ", ".join(f"{name}={_shown(fact)}" for name, fact in self.facts.items() if fact not in ("", None, ()))
+        others = READERS - {lang}
+        facts = {name: fact for name, fact in self.facts.items() if fact not in ("", None, ()) and name not in others}
+        told = ", ".join(_shown(f) if name in READERS else f"{name}={_shown(f)}" for name, f in facts.items())
         words = f"[{SEVERITY_WORDS[self.severity].only(lang)}] {self.meaning.what.only(lang)}: {self.subject}"
         return f"{words} ({told})" if told else words
 

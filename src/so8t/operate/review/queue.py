@@ -120,7 +120,7 @@ class ReviewQueue:
             if not case.is_open(self.now()):
                 raise ReviewClosed(where=f"seq {seq}")
             if folded(case.asker) == folded(by.name):
-                raise NotPermitted(detail="own request / 自分の依頼")
+                raise NotPermitted(detail=("自分の依頼です", "your own request"))
             reviewers = policy.review.reviewers_of(target)
             if Role.ADMIN not in by.roles:
                 if (why := self._objection(case, by)) is not None:
@@ -271,9 +271,9 @@ class ReviewQueue:
             return ReviewClosed(where=f"seq {case.seq}", detail=case.status(self.now()))
         name = folded(reviewer.name)  # one person may be spelled in two ways by two ways of logging in
         if folded(case.asker) == name:
-            return NotPermitted(detail="own request / 自分の依頼")
+            return NotPermitted(detail=("自分の依頼です", "your own request"))
         if name in {folded(vote.reviewer) for vote in case.votes}:
-            return NotPermitted(detail="decided already / 判断済み")
+            return NotPermitted(detail=("もう判断しました", "decided by you already"))
         names = {name, *(folded(f"@{group}") for group in reviewer.groups)}
         if case.reviewers and names.isdisjoint(map(folded, case.reviewers)):
             return NotPermitted(detail=case.target)

@@ -90,7 +90,8 @@ def search(
     hits = [
         _hit(store, id, level, rank, wanted, reading, added.get(id)) for id, level in fused(found, near)[:most]
     ]  # fmt: skip
-    return Result(tuple(hit for hit in hits if hit is not None), total + len(added), loosely or bool(near))
+    kept = tuple(hit for hit in hits if hit is not None)
+    return Result(kept, total + len(added), bool(kept) and (loosely or bool(near)))
 
 
 def fused(found: Sequence[Found], near: Sequence[Near]) -> list[tuple[int, int]]:

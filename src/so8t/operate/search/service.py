@@ -27,6 +27,7 @@ from so8t.operate.search.indexing import Report, read_waiting, update
 from so8t.operate.search.pointing import Pointing
 from so8t.operate.search.searching import Result, search
 from so8t.operate.search.store import IndexStore
+from so8t.report.data_words import reason_words
 
 QUIET_SECONDS = 0.5  # between two looks at what has changed: programs save a file in several steps
 ENDING_SECONDS = 10.0  # for the thread whose reader was ended
@@ -189,16 +190,20 @@ class DocumentSearch:
             ocr.close()
             await asyncio.wait({reading}, timeout=ENDING_SECONDS)
             ocr.close()  # one that it had just started
-        for path, reason in self.last_ocr.unread.items() if self.last_ocr else ():
-            logger.warning("document search: %s: %s", path, reason)
+        _tell_unread(self.last_ocr)
 
     async def _update(
         self, store: IndexStore, folders: Sequence[Folder], policy: Policy, only: set[Path] | None
     ) -> Report:
         report = await asyncio.to_thread(update, store, folders, policy, Progress(stream=io.StringIO()), only)
-        for path, reason in report.unread.items():
-            logger.warning("document search: %s: %s", path, reason)
+        _tell_unread(report)
         return report
+
+
+def _tell_unread(report: Report | None) -> None:
+    """In both languages: the log has no reader of its own."""
+    for path, reason in report.unread.items() if report else ():
+        logger.warning("文書検索で読めません / document search, unreadable: %s: %s", path, reason_words(reason).plain())
 
 
 def search_of(gateway: Gateway, config: SearchConfig) -> DocumentSearch | None:

@@ -24,7 +24,7 @@ from so8t.core.types import Turn
 from so8t.operate.agents.desk import AgentDesk
 from so8t.operate.answering import AnswerOptions
 from so8t.operate.identity.identity import Role
-from so8t.operate.server.body import Json, flag, read_json
+from so8t.operate.server.body import Json, flag, only, read_json
 from so8t.operate.server.event_stream import event_stream
 from so8t.operate.server.office import Office
 from so8t.operate.server.openai import turns
@@ -61,6 +61,7 @@ class Agents:
     async def ask(self, http: HttpRequest) -> Response:
         identity = await self.office.identity(http)
         body = await read_json(http)
+        only(body, "query", "history", "stream")
         query, history = body.get("query"), body.get("history") or []
         if not isinstance(query, str):
             raise RecordInvalid(where="query", detail="text")
@@ -77,6 +78,7 @@ class Agents:
     async def call(self, http: HttpRequest) -> Response:
         identity = await self.office.identity(http)
         body = await read_json(http)
+        only(body, "arguments", "case")
         agent = self.desk.open(identity, http.path_params["name"])
         case = body.get("case")
         if case is not None and (isinstance(case, bool) or not isinstance(case, int) or not 0 < case < 1 << 53):

@@ -20,11 +20,16 @@ from so8t.operate.server.office import Office
 class NotFoundHere(HttpError):
     code, status = "H07", 404
     ja, en = "そのページはありません", "nothing is here"
+    next_ja, next_en = (
+        "アドレスを確かめるか、最初のページからお入りください",
+        "check the address, or begin at the first page",
+    )
 
 
 class MethodUnknown(HttpError):
     code, status = "H08", 405
     ja, en = "その方法では呼べません", "not by this method"
+    next_ja, next_en = "/openapi.json で呼び方を確かめてください", "see /openapi.json for how it is called"
 
 
 def application(
@@ -43,9 +48,8 @@ async def _known(request: Request, error: Exception) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     """What the router itself refuses."""
     status = getattr(error, "status_code", 400)
-    known: HttpError = MethodUnknown() if status == 405 else NotFoundHere() if status == 404 else HttpError()
-    known.detail = request.url.path[:200]
-    response = error_response(request, known)
+    kind = {404: NotFoundHere, 405: MethodUnknown}.get(status, HttpError)
+    response = error_response(request, kind(detail=request.url.path[:200]))
     response.headers.update(getattr(error, "headers", None) or {})
     return response
 

@@ -37,6 +37,13 @@ def flag(body: Json, name: str) -> bool:
     return bool(value)
 
 
+def only(body: Json, *names: str, where: str = "") -> None:
+    """Raises RecordInvalid for a field that nothing reads: a misspelt classification must not count as none."""
+    if unknown := sorted(body.keys() - set(names)):
+        detail = (f"知らない項目です(読むのは {' '.join(names)})", f"unknown; read are {' '.join(names)}")
+        raise RecordInvalid(where=f"{where}{unknown[0][:80]}", detail=detail)
+
+
 async def read_bytes(request: Request, maximum: int, seconds: float | None = None) -> bytes:
     """`seconds`: shorter for those who are not known yet; a body that trickles holds one of the places."""
     seconds = SECONDS if seconds is None else seconds

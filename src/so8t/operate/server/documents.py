@@ -21,7 +21,7 @@ from so8t.operate.search.searching import MOST
 from so8t.operate.search.service import DocumentSearch
 from so8t.operate.search.sourced import answer
 from so8t.operate.search.streamed import stream
-from so8t.operate.server.body import Json, flag, read_json
+from so8t.operate.server.body import Json, flag, only, read_json
 from so8t.operate.server.event_stream import event_stream
 from so8t.operate.server.office import Office
 from so8t.operate.server.reviews import BASE
@@ -47,6 +47,7 @@ class Documents:
     async def ask(self, http: HttpRequest) -> Response:
         identity = await self.office.identity(http)
         body = await read_json(http)
+        only(body, "query", "folders", "limit")
         query, folders = _question(body)
         limit = body.get("limit", 10)
         if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST:
@@ -57,6 +58,7 @@ class Documents:
     async def answer(self, http: HttpRequest) -> Response:
         identity = await self.office.identity(http)
         body = await read_json(http)
+        only(body, "query", "folders", "stream")
         (query, folders), streamed = _question(body), flag(body, "stream")
         found = await self.search.ask(identity, query, folders, LOOKED_AT)
         gateway, options = self.office.gateway, AnswerOptions(self.office.maximum_tokens)

@@ -20,6 +20,10 @@ class HttpError(So8tError):
 
     code, status = "H00", 400
     ja, en = "この要求は受け付けられません", "the request cannot be accepted"
+    next_ja, next_en = (
+        "送ったものを確かめるか、管理者にお尋ねください",
+        "check what was sent, or ask your administrator",
+    )
 
 
 class BodyTooLarge(HttpError):

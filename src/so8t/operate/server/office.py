@@ -18,11 +18,16 @@ from so8t.operate.gateway import Gateway
 from so8t.operate.identity.authenticator import Authenticator
 from so8t.operate.identity.identity import Identity, Role
 from so8t.operate.intake.intake import Intake, Said
-from so8t.operate.server.body import MAX_BYTES, Json
+from so8t.operate.server.body import MAX_BYTES, Json, only
 from so8t.operate.server.errors import ModelUnknown
 from so8t.operate.server.places import enter
 
 MAX_STOPS, MAX_STOP = 8, 100
+# A clearance would open everything; a domain chooses rules, thresholds and reviewers.
+NOT_THE_ASKERS = {
+    "clearance": ("権限は送れません。依頼する人のものです", "not offered: the clearance is the asker's own"),
+    "domain": ("分野は送れません。文から判定します", "not offered: the domain is told from the text"),
+}
 AMBIENT = ("session", "proxy", "oidc")  # what a browser sends by itself, whichever page asked it to
 
 
@@ -92,16 +97,8 @@ class Office:
         """
         if not turns or turns[-1].role != "user":
             raise RecordInvalid(where="messages", detail="the last message must be the user's")
-        told = body.get("so8t") or {}
-        if not isinstance(told, dict):
-            raise RecordInvalid(where="so8t", detail="an object expected")
-        classification = told.get("classification")
-        if classification is not None and not isinstance(classification, str):
-            raise RecordInvalid(where="so8t.classification", detail="a level's name expected")
-        if "domain" in told:  # it chooses rules, thresholds and reviewers: that is not the asker's to say
-            raise RecordInvalid(where="so8t.domain", detail="not offered: the domain is told from the text")
         return Request(
-            f"req-{uuid4().hex}", turns[-1].text, identity.clearance, classification, None, identity.name,
+            f"req-{uuid4().hex}", turns[-1].text, identity.clearance, stated_level(body), None, identity.name,
             tuple(turns[:-1]), agent=self._agent(body["model"]) if "model" in body else "",
         )  # fmt: skip
 
@@ -124,6 +121,23 @@ class Office:
             None if seed is None else _whole(seed, "seed", -(1 << 63), (1 << 63) - 1) & 0xFFFFFFFF,
             tuple(stops),
         )
+
+
+def stated_level(body: Json) -> str | None:
+    """The classification that `so8t` of the body names. Raises RecordInvalid for that and for all else it holds."""
+    told = body.get("so8t")
+    if told is None:
+        return None
+    if not isinstance(told, dict):
+        raise RecordInvalid(where="so8t", detail="an object expected")
+    for name, why in NOT_THE_ASKERS.items():
+        if name in told:
+            raise RecordInvalid(where=f"so8t.{name}", detail=why)
+    only(told, "classification", where="so8t.")
+    level = told.get("classification")
+    if level is not None and not isinstance(level, str):
+        raise RecordInvalid(where="so8t.classification", detail="a level's name expected")
+    return level
 
 
 def check_same_origin(http: HttpRequest) -> None:

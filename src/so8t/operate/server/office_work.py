@@ -20,7 +20,7 @@ from so8t.operate.mail import making as mail
 from so8t.operate.mail.order import Order as MailOrder
 from so8t.operate.minutes import making as minutes
 from so8t.operate.minutes.making import MinutesOrder
-from so8t.operate.server.body import Json, read_json
+from so8t.operate.server.body import Json, only, read_json
 from so8t.operate.server.office import Office, shown
 from so8t.operate.server.reviews import BASE
 
@@ -43,6 +43,7 @@ class OfficeWork:
     async def minutes(self, http: HttpRequest) -> Response:
         identity = await self.office.identity(http)
         body = await read_json(http, MAX_TRANSCRIPT)
+        only(body, "transcript", "title", "date", "classification", "words", "read")
         transcript = body.get("transcript")
         if not isinstance(transcript, str):
             raise RecordInvalid(where="transcript", detail="text")
@@ -53,6 +54,7 @@ class OfficeWork:
     async def mail(self, http: HttpRequest) -> Response:
         identity = await self.office.identity(http)
         body = await read_json(http)
+        only(body, "purpose", "to", "points", "register", "sender", "reply", "classification", "words")
         policy = self.office.gateway.judge.policy
         asked = mail.request(identity, MailOrder.from_json(body), _level(body), policy, self.mail_config)
         return await self._made(asked)

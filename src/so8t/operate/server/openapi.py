@@ -11,6 +11,7 @@ from starlette.routing import Route
 from so8t.core.types import DECISIONS, Domain
 from so8t.operate.gateway import MAX_QUERY
 from so8t.operate.mail.order import Register
+from so8t.operate.search.searching import MOST
 from so8t.operate.server.office import MAX_STOP, MAX_STOPS
 from so8t.operate.server.openai import MAX_TEXTS, ROLES
 from so8t.operate.server.reviews import BASE
@@ -95,7 +96,9 @@ def _openai() -> Schema:
     return {
         "/v1/models": {"get": _operation({"application/json": {"type": "object"}})},
         "/v1/chat/completions": {
-            "post": _operation({"application/json": completion, "text/event-stream": STRING}, chat)
+            "post": _operation(
+                {"application/json": completion, "text/event-stream": {"description": "chunks, then [DONE]"}}, chat
+            )
         },
         "/v1/embeddings": {"post": _operation({"application/json": {"type": "object"}}, embed)},
     }
@@ -167,8 +170,9 @@ def _work() -> Schema:
     """Office work and document search, images and recordings."""
     plain = {"application/json": {"type": "object"}}
     asked = {"query": STRING, "folders": {"type": "array", "items": STRING}}
-    query, answer = _object(asked, ("query",)), _object({**asked, "stream": {"type": "boolean"}}, ("query",))
-    minutes = _object(
+    limit, stream = {"type": "integer", "minimum": 1, "maximum": MOST}, {"type": "boolean"}
+    query, answer = _closed({**asked, "limit": limit}, ("query",)), _closed({**asked, "stream": stream}, ("query",))
+    minutes = _closed(
         {
             "transcript": STRING,
             "title": STRING,
@@ -179,7 +183,7 @@ def _work() -> Schema:
         },
         ("transcript",),
     )
-    mail = _object(
+    mail = _closed(
         {
             "purpose": STRING, "to": {"type": "array", "items": STRING, "minItems": 1},
             "points": {"type": "array", "items": STRING}, "register": {"enum": [one.value for one in Register]},
@@ -187,8 +191,9 @@ def _work() -> Schema:
         },
         ("purpose", "to"),
     )  # fmt: skip
-    image = _object({"image": STRING, "by": {"enum": ["ocr", "eyes"]}, "name": STRING, "question": STRING}, ("image",))
-    audio = _object({"audio": STRING, "name": STRING, "question": STRING}, ("audio",))
+    asks = {"name": STRING, "question": STRING, "so8t": _told()}
+    image = _closed({"image": STRING, "by": {"enum": ["ocr", "eyes"]}, **asks}, ("image",))
+    audio = _closed({"audio": STRING, **asks}, ("audio",))
     return {
         f"{BASE}/search": {"post": _operation(plain, query)},
         f"{BASE}/search/state": {"get": _operation(plain)},
@@ -205,10 +210,10 @@ def _agents() -> Schema:
     plain = {"application/json": {"type": "object"}}
     message = _object({"role": {"enum": sorted(ROLES)}, "content": STRING}, required=True)
     history = {"type": "array", "items": message}
-    query = {"type": "string", "maxLength": MAX_QUERY}
-    ask = _object({"query": query, "history": history, "stream": {"type": "boolean"}}, ("query",))
+    query = {"type": "string", "minLength": 1, "maxLength": MAX_QUERY}
+    ask = _closed({"query": query, "history": history, "stream": {"type": "boolean"}}, ("query",))
     nothing = _object({}, required=False)
-    call = _object({"arguments": {"type": "object"}, "case": {"type": "integer", "minimum": 1}}, ("arguments",))
+    call = _closed({"arguments": {"type": "object"}, "case": {"type": "integer", "minimum": 1}}, ("arguments",))
     digest = _object({"digest": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}, required=True)
 
     def named(*names: str) -> list[Schema]:
@@ -240,7 +245,7 @@ def _streamed() -> Schema:
     """An answer at once, or with `stream` as server-sent events: {"begin"}, {"sentence"} or {"notice"} each, and last
     {"end"}, which holds what is answered at once; or {"error"} in its place."""
     events = "begin, then sentence or notice each, then end (the whole as without stream) or error"
-    return {"application/json": {"type": "object"}, "text/event-stream": {"type": "string", "description": events}}
+    return {"application/json": {"type": "object"}, "text/event-stream": {"description": events}}
 
 
 def _operation(answers: Schema, body: Schema | None = None) -> Schema:
@@ -255,7 +260,7 @@ def _operation(answers: Schema, body: Schema | None = None) -> Schema:
 
 def _told() -> Schema:
     """What a client may say about its request."""
-    return _object({"classification": STRING}, required=False)
+    return _closed({"classification": STRING})
 
 
 def _stop() -> Schema:
@@ -269,3 +274,8 @@ def _nullable(schema: Schema) -> Schema:
 def _object(properties: Schema, required: bool | tuple[str, ...] = True) -> Schema:
     names = list(properties) if required is True else list(required or ())
     return {"type": "object", "properties": properties, "required": names}
+
+
+def _closed(properties: Schema, required: tuple[str, ...] = ()) -> Schema:
+    """An object in which a name that is not known here is refused."""
+    return _object(properties, required) | {"additionalProperties": False}

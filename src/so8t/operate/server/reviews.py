@@ -59,7 +59,7 @@ class Reviews:
         identity = await self.office.identity(http)
         case = await self.queue.case(_seq(http))
         if case.asker != identity.name:
-            raise NotPermitted(detail="another's request / ほかの人の依頼")
+            raise NotPermitted(detail=("ほかの人の依頼です", "another's request"))
         allowed = case.closed == Status.ALLOWED
         return _json(self._state(case) | {"answer": await self.queue.answered(case) if allowed else None})
 

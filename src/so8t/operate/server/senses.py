@@ -25,9 +25,9 @@ from so8t.operate.identity.identity import Identity
 from so8t.operate.intake.intake import Said, marked_level, with_pages
 from so8t.operate.intake.upload import Upload, content_of, upload
 from so8t.operate.senses.service import Senses, heard, seen
-from so8t.operate.server.body import Json, read_bytes, read_json
+from so8t.operate.server.body import Json, only, read_bytes, read_json
 from so8t.operate.server.multipart import MULTIPART, parse
-from so8t.operate.server.office import Office, shown
+from so8t.operate.server.office import Office, shown, stated_level
 from so8t.operate.server.reviews import BASE
 
 WAYS = ("ocr", "eyes")
@@ -50,7 +50,7 @@ class SensesApi:
 
     async def see(self, http: HttpRequest) -> Response:
         identity = await self.office.identity(http)
-        body, content, name = await self._sent(http, "image")
+        body, content, name = await self._sent(http, "image", "by")
         image = upload(content, "image", name)
         way = body.get("by") or ("eyes" if self.senses.sees else "ocr")
         if way not in WAYS:
@@ -100,17 +100,21 @@ class SensesApi:
         reply = await self.office.gateway.ask(request, AnswerOptions(self.office.maximum_tokens))
         return _json(told | {"answer": reply.text, "so8t": shown(reply.verdict, reply.ledger_seq, reply.ledger_head)})
 
-    async def _sent(self, http: HttpRequest, field: str) -> tuple[Json, bytes, str]:
+    async def _sent(self, http: HttpRequest, field: str, *more: str) -> tuple[Json, bytes, str]:
         """(fields, content of the file, its name). Raises RecordInvalid, BodyTooLarge, BodyTooSlow."""
         most = self.senses.config.megabytes << 20
         told = http.headers.get("content-type", "")
         if told.partition(";")[0].strip().lower() == MULTIPART:
-            return _form(parse(told, await read_bytes(http, most, self.senses.config.seconds)), field)
-        body = await read_json(http, most)
-        name = body.get("name") or ""
-        if not isinstance(name, str):
-            raise RecordInvalid(where="name", detail="text")
-        return body, content_of(body.get(field), field), name
+            body, content, name = _form(parse(told, await read_bytes(http, most, self.senses.config.seconds)), field)
+        else:
+            body = await read_json(http, most)
+            name = body.get("name") or ""
+            if not isinstance(name, str):
+                raise RecordInvalid(where="name", detail="text")
+            content = content_of(body.get(field), field)
+        only(body, field, "name", "question", "so8t", *more)
+        stated_level(body)  # also where nothing is asked that it would count for
+        return body, content, name
 
 
 def _form(parts: Any, field: str) -> tuple[Json, bytes, str]:

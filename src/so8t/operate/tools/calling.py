@@ -174,11 +174,11 @@ class ToolDesk:
                 raise ReviewClosed(where=f"seq {number}", detail="not allowed, or used already")
             asked = await self.reviews.request_of(case)
             if asked.query != request.query or asked.clearance != request.clearance:
-                raise NotPermitted(detail=f"seq {number}: other arguments / 引数が違います")
+                raise NotPermitted(detail=(f"番号 {number}: 引数が違います", f"seq {number}: other arguments"))
             stored = await asyncio.to_thread(self.reviews.reader.entry, number)
             if stored is None or stored.data["tool"]["digest"] != described.digest:
                 raise ReviewClosed(
-                    where=f"seq {number}", detail="of the tool as it was then / 道具の説明が変わりました"
+                    where=f"seq {number}", detail=("道具の説明が変わりました", "of the tool as it was then")
                 )
             body = {"event": "tool_call_allowed", "case": number, "actor": identity.name,
                     "tool": described.id, "request_id": case.request_id}  # fmt: skip
