@@ -94,5 +94,5 @@ def test_approving_shows_what_is_approved(server: Server, call: Call, monkeypatc
 
 
 def test_only_an_administrator(server: Server, call: Call) -> None:
-    assert call("tools", "list", "--server", server.address, "--key-file", "user.key")[0] == 10
+    assert call("tools", "list", "--server", server.address, "--key-file", "user.key")[0] == 13
     assert call("tools", "list")[0] == 2 and call("tools", "approve", "--key-file", "admin.key")[0] == 2

@@ -23,7 +23,7 @@ from joserfc.jwk import ECKey, Key, KeySet, OKPKey, RSAKey, import_key
 from yarl import URL
 
 from so8t.core.errors import ConfigValueInvalid, NotIdentified, ProviderFailed
-from so8t.core.key_file import read_key
+from so8t.core.key_file import read_secret
 from so8t.core.serve_config import OidcConfig
 
 SECONDS = 10.0
@@ -52,7 +52,7 @@ class Provider:
         self._issuer, self._address = _split("issuer", config.issuer), _split("address", config.address)
         _check_address(self._issuer, self._address)
         self._tls = _tls(config) if self._address.scheme == "https" else None
-        self._secret = read_key(config.secret_file, f"{_WHERE}.secret_file") if config.secret_file else ""
+        self._secret = read_secret(config.secret_file, f"{_WHERE}.secret_file") if config.secret_file else ""
         self._metadata: tuple[float, Metadata] | None = None
         self._keys: tuple[float, KeySet] | None = None
         self._lock = asyncio.Lock()
