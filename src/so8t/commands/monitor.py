@@ -24,7 +24,7 @@ def monitor(options: argparse.Namespace) -> int:
     Raises ConfigValueInvalid, EnvironmentUnfit, FindingCritical.
     """
     config = load_config(options.profile, options.config).serve
-    watch = outside_watch(config, config.upstream.addresses)
+    watch = outside_watch(config, lambda: config.upstream.addresses)
     if options.accept:
         return _accept(options, watch)
     try:

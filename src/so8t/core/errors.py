@@ -12,7 +12,7 @@ So8tError
 |- BundleError           8   BundleBroken SignatureInvalid BundleUnproven
 |- LedgerError           9   LedgerBroken LedgerUnavailable TextKeyWrong
 |- BackendError         10   BackendDown BackendProtocol LogprobsMissing OutboundRefused EmbeddingsMissing
-                             ToolFailed
+                             ToolFailed ModelStopped
 |- PolicyError          11   PolicyInvalid AgentInvalid
 |- EnvironmentUnfit     12   PackageMissing ConverterMissing FindingCritical ServiceAbsent ServiceFailed PlaceUnfit
 |- AccessError          13   NotIdentified NotPermitted TooManyAttempts TooManyRequests AccountInvalid AccountUnknown
@@ -415,6 +415,15 @@ class OutboundRefused(BackendError):
     code = "A04"
     ja, en = "接続先の一覧にない宛先です", "not on the list of what may be connected to"
     next_ja, next_en = "so8t.toml の [serve] の宛先を確かめてください", "check the addresses under [serve] in so8t.toml"
+
+
+class ModelStopped(BackendDown):
+    """Our own llama.cpp died; operate/model_watch.py starts it again."""
+
+    code = "A06"
+    ja, en = "同梱のモデルのサーバーが止まっています", "the embedded model server has stopped"
+    next_ja = "自動で起動し直します。続くときは so8t serve の端末の行と、メモリの空きを確かめてください"
+    next_en = "it is started again by itself; if it goes on, see the lines of so8t serve and the free memory"
 
 
 class EmbeddingsMissing(BackendError):

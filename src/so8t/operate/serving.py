@@ -34,6 +34,7 @@ from so8t.operate.gateway import Gateway
 from so8t.operate.identity.authenticator import Authenticator
 from so8t.operate.intake.intake import Intake, intake_of
 from so8t.operate.mail.making import highest_inside
+from so8t.operate.model_watch import ModelWatch, model_watches
 from so8t.operate.monitor.monitor import Monitor
 from so8t.operate.monitor.office import monitor_of
 from so8t.operate.policy_watch import PolicyWatch
@@ -89,6 +90,7 @@ class Running:
     intake: Intake | None = None
     senses: Senses | None = None
     agents: AgentDesk | None = None
+    models: tuple[ModelWatch, ...] = ()
 
 
 @asynccontextmanager
@@ -133,7 +135,8 @@ async def running_office(
         await reviews.cases()  # what people decided before are precedents from the first request on
         notifier = Notifier(config.notify, f"{address(config)}/console/review")
         gateway.observers.append(notifier.observe)
-        work = [policy.watch, reviews.sweep, notifier.run, events.run]
+        models = model_watches(gateway, pool)
+        work = [policy.watch, reviews.sweep, notifier.run, events.run, *(model.watch for model in models)]
         drift = drift_of(gateway, {} if unproven else bundle.card, quantisation)
         if drift is not None:
             gateway.observers.append(drift.observe)
@@ -143,7 +146,7 @@ async def running_office(
             stack.callback(search.close)
             work.append(search.watch)
         page = f"{address(config)}/console/monitor"
-        monitor = monitor_of(config, gateway, bundle, tuple(pool.up()), reader, events, notifier, page)
+        monitor = monitor_of(config, gateway, bundle, pool.up, reader, events, notifier, page)
         if monitor is not None:
             work.append(monitor.watch)
         intake = intake_of(config.intake)
@@ -155,7 +158,7 @@ async def running_office(
         await stack.enter_async_context(beside(work))
         yield Running(
             config, bundle, quantisation, context, pool, gateway, policy, reader, reviews, notifier, events,
-            authenticator, unproven, drift, search, monitor, intake, senses, agents,
+            authenticator, unproven, drift, search, monitor, intake, senses, agents, models,
         )  # fmt: skip
 
 

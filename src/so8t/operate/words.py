@@ -15,7 +15,8 @@ def refusal(verdict: Verdict) -> str:
         return said + "お困りの点があれば、正規の手続きを担当部門にご相談ください。"
     if verdict.decision == Decision.ESCALATE:
         target = verdict.escalation_target
-        return f"この依頼は {target} の判断が必要です。引き継ぎとして記録しました。根拠: {verdict.policy_ref}。"
+        said = f"この依頼は {target} の判断が必要です。引き継ぎとして記録しました。根拠: {verdict.policy_ref}。"
+        return said + "".join(f"判定器 {o.judge} が答えていません: {o.reason}。" for o in verdict.opinions if o.failed)
     raise ValueError(verdict.decision)
 
 

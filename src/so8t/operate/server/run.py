@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 from starlette.routing import BaseRoute
@@ -50,7 +51,7 @@ def app_of(running: Running, office: Office, more: Sequence[BaseRoute] = ()) -> 
         metrics.apart.set_function(lambda: drift.share)
         metrics.drift.set_function(lambda: drift.alarms)
     routes: list[BaseRoute] = [
-        *metric_routes(office, metrics, running.pool.up),
+        *metric_routes(office, metrics, running.pool.up, lambda: _restarting(running)),
         *review_routes(office, running.reviews),
     ]
     routes += [*ledger_routes(office), *work_routes(office, running.config.mail), *more]
@@ -63,6 +64,10 @@ def app_of(running: Running, office: Office, more: Sequence[BaseRoute] = ()) -> 
         routes += agent_routes(office, running.agents)
     config = running.config
     return application(office, routes, hosts=hosts(config), concurrent=config.concurrent, each=config.concurrent_each)
+
+
+def _restarting(running: Running) -> dict[str, Any]:
+    return {model.server.name: model.state() for model in running.models if model.down_since}
 
 
 async def serve(
