@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from so8t.core.config import load_config
-from so8t.core.errors import ConfigValueInvalid, EnvironmentUnfit, FindingCritical
+from so8t.core.errors import EnvironmentUnfit, FindingCritical
 from so8t.operate.monitor.alarm import Alarm, Notice
 from so8t.operate.monitor.finding import Finding, Severity
 from so8t.operate.monitor.office import outside_watch
@@ -39,8 +39,6 @@ def monitor(options: argparse.Namespace) -> int:
 def _accept(options: argparse.Namespace, watch: Watch) -> int:
     try:
         made = watch.reference.take(watch.system, watch.own_port)
-    except OSError as error:
-        raise ConfigValueInvalid(where="serve.monitor.state", detail=type(error).__name__) from error
     except psutil.Error as error:
         raise EnvironmentUnfit(detail=type(error).__name__) from error
     told = {"baseline": str(watch.reference.path), "digest": made.digest, "files": len(made.package),

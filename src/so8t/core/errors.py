@@ -2,15 +2,15 @@
 
 So8tError
 |- UsageError            2   ConfigKeyUnknown ConfigValueInvalid ConfigUnreadable ProfileUnknown TermsNotAccepted
-                             AlreadyThere ServiceThere
+                             AlreadyThere ServiceThere PortTaken
 |- DataError             3   SourceMissing SourceEmpty SourceUnreadable RecordInvalid ValidationFailed LevelUnknown
-                             BackupBroken BackupKeyWrong IndexBroken AgentUnknown ToolUnknown
+                             BackupBroken BackupKeyWrong IndexBroken IndexBusy AgentUnknown ToolUnknown
 |- RunError              4   ConfigChanged RunBusy StageMissing StageBroken NotComparable
-|- ResourceError         5   DiskFull MemoryShort DeviceLost BackupUnwritable
+|- ResourceError         5   DiskFull MemoryShort DeviceLost FileRefused BackupUnwritable
 |- ModelError            6   TargetMissing BaseUnusable TrainingDiverged CheckpointBroken SenseUnusable
 |- ProofError            7   BurnInFailed GgufInvalid ParityFailed TemplateUnusable
 |- BundleError           8   BundleBroken SignatureInvalid BundleUnproven
-|- LedgerError           9   LedgerBroken LedgerUnavailable TextKeyWrong
+|- LedgerError           9   LedgerBroken LedgerUnavailable LedgerBusy TextKeyWrong
 |- BackendError         10   BackendDown BackendProtocol LogprobsMissing OutboundRefused EmbeddingsMissing
                              ToolFailed ModelStopped
 |- PolicyError          11   PolicyInvalid AgentInvalid
@@ -111,6 +111,13 @@ class ServiceThere(AlreadyThere):
     next_en = "see so8t service status; to install it anew, run so8t service remove first"
 
 
+class PortTaken(UsageError):
+    code = "U26"
+    ja, en = "その番号(ポート)は、ほかのプログラムが使っています", "another program listens on that port"
+    next_ja = "動いている so8t serve などを止めるか、serve.port(--port)を空いている番号にしてください"
+    next_en = "stop it (perhaps a so8t serve), or set serve.port (--port) to a free one"
+
+
 class DataError(So8tError):
     code, exit_code = "D00", 3
     ja, en = "データに問題があります", "bad data"
@@ -178,6 +185,13 @@ class IndexBroken(DataError):
     en = "the index of the document search cannot be read"
     next_ja = "索引は作り直せます: so8t search --update"
     next_en = "an index can be made anew: so8t search --update"
+
+
+class IndexBusy(DataError):
+    code = "D13"
+    ja, en = "文書検索の索引は、別のプロセスが新しくしています", "another process keeps the index up to date"
+    next_ja = "動いている so8t serve が索引を新しく保ちます。手で行うときは、止めてから実行してください"
+    next_en = "a so8t serve at work does it by itself; to do it by hand, stop that first"
 
 
 class AgentUnknown(DataError):
@@ -252,6 +266,15 @@ class DeviceLost(ResourceError):
     ja, en = "GPU が応答しません", "the GPU does not answer"
     next_ja = "so8t doctor でドライバを確かめ、機械を再起動し、同じコマンドで続きから再開してください"
     next_en = "check the driver with so8t doctor, restart the machine, and start the same command again"
+
+
+class FileRefused(ResourceError):
+    """What the system said no to, told where no code nearer to it has better words."""
+
+    code = "S04"
+    ja, en = "ファイルかフォルダを読み書きできません", "a file or folder cannot be read or written"
+    next_ja = "示された場所があり、この利用者が書け、読み取り専用のディスクでないことを確かめてください"
+    next_en = "check that the place exists, that this user may write there, and that the disk is not read-only"
 
 
 class BackupUnwritable(ResourceError):
@@ -377,6 +400,15 @@ class LedgerUnavailable(LedgerError):
     code = "L02"
     ja, en = "台帳に書けないため応答しません", "the ledger cannot be written, so nothing is answered"
     next_ja, next_en = "ディスクと権限を確かめてください", "check the disk and permissions"
+
+
+class LedgerBusy(LedgerUnavailable):
+    """One process writes a ledger at a time."""
+
+    code = "L04"
+    ja, en = "この台帳には、別のプロセスが書いています", "another process writes to this ledger"
+    next_ja = "動いている so8t serve などを止めてから、もう一度実行してください(止めずに見るだけなら画面の「監査」)"
+    next_en = "stop it (perhaps a so8t serve) and try again; to look only, use the console while it serves"
 
 
 class TextKeyWrong(LedgerError):

@@ -71,9 +71,10 @@ def _restarting(running: Running) -> dict[str, Any]:
 
 
 async def serve(
-    running: Running, app: Guard, ready: Callable[[str], None], stop: threading.Event | None = None
+    running: Running, app: Guard, at: socket.socket, ready: Callable[[str], None], stop: threading.Event | None = None
 ) -> None:
-    """Answers until SIGINT, SIGTERM or `stop`; those under way are let finish. `ready` is told the address."""
+    """Answers at a bound socket until SIGINT, SIGTERM or `stop`; those under way are let finish. `ready` is told the
+    address."""
     config = running.config
     tls = config.tls.certificate
     settings = uvicorn.Config(
@@ -86,7 +87,7 @@ async def serve(
     server = _Server(
         settings, lambda port: ready(f"{'https' if tls else 'http'}://{_bracketed(config.address)}:{port}"), stop
     )
-    await server.serve()
+    await server.serve([at])
     if tasks := set(server.server_state.tasks):  # cancelled at the end of the grace: each still records how it ended
         await asyncio.wait(tasks, timeout=ENDING_SECONDS)
 
