@@ -227,15 +227,20 @@ def test_the_embedded_model_of_so8t_serve(tmp_path: Path, micro_run: Path, envir
         child.wait(30)
         decision, body = server.ask(PLAIN)
         assert decision == "ESCALATE" and STOPPED in body.decode()
-        status, told = _ready(server.address, key)
-        assert status == 503 and list(told["restarting"]) == ["model"]
-        end = time.monotonic() + 60
-        while _ready(server.address, key)[0] != 200 and time.monotonic() < end:
-            time.sleep(0.2)
-        assert _ready(server.address, key)[1]["restarting"] == {}
+        assert _until(server.address, key, 503)["restarting"]["model"]["down_since"]
+        assert _until(server.address, key, 200)["restarting"] == {}
         assert STOPPED not in server.ask(PLAIN)[1].decode()
     log = (tmp_path / "log").read_text(encoding="utf-8")
     assert "止まりました(signal 9)" in log and "戻りました" in log
+
+
+def _until(address: str, key: str, status: int, seconds: float = 60.0) -> dict[str, Any]:
+    """What /readyz says, once it says it with this status."""
+    end = time.monotonic() + seconds
+    while (found := _ready(address, key))[0] != status:
+        assert time.monotonic() < end, found
+        time.sleep(0.05)
+    return found[1]
 
 
 def _ready(address: str, key: str) -> tuple[int, dict[str, Any]]:

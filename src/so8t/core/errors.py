@@ -2,11 +2,11 @@
 
 So8tError
 |- UsageError            2   ConfigKeyUnknown ConfigValueInvalid ConfigUnreadable ProfileUnknown TermsNotAccepted
-                             AlreadyThere ServiceThere PortTaken
+                             AlreadyThere ServiceThere
 |- DataError             3   SourceMissing SourceEmpty SourceUnreadable RecordInvalid ValidationFailed LevelUnknown
                              BackupBroken BackupKeyWrong IndexBroken IndexBusy AgentUnknown ToolUnknown
 |- RunError              4   ConfigChanged RunBusy StageMissing StageBroken NotComparable
-|- ResourceError         5   DiskFull MemoryShort DeviceLost FileRefused BackupUnwritable
+|- ResourceError         5   DiskFull MemoryShort DeviceLost FileRefused PortTaken BackupUnwritable
 |- ModelError            6   TargetMissing BaseUnusable TrainingDiverged CheckpointBroken SenseUnusable
 |- ProofError            7   BurnInFailed GgufInvalid ParityFailed TemplateUnusable
 |- BundleError           8   BundleBroken SignatureInvalid BundleUnproven
@@ -109,13 +109,6 @@ class ServiceThere(AlreadyThere):
     ja, en = "サービスはもう登録されています", "the service is installed already"
     next_ja = "so8t service status で確かめ、登録し直すなら先に so8t service remove を実行してください"
     next_en = "see so8t service status; to install it anew, run so8t service remove first"
-
-
-class PortTaken(UsageError):
-    code = "U26"
-    ja, en = "その番号(ポート)は、ほかのプログラムが使っています", "another program listens on that port"
-    next_ja = "動いている so8t serve などを止めるか、serve.port(--port)を空いている番号にしてください"
-    next_en = "stop it (perhaps a so8t serve), or set serve.port (--port) to a free one"
 
 
 class DataError(So8tError):
@@ -275,6 +268,15 @@ class FileRefused(ResourceError):
     ja, en = "ファイルかフォルダを読み書きできません", "a file or folder cannot be read or written"
     next_ja = "示された場所があり、この利用者が書け、読み取り専用のディスクでないことを確かめてください"
     next_en = "check that the place exists, that this user may write there, and that the disk is not read-only"
+
+
+class PortTaken(ResourceError):
+    """No mistake of the configuration: a service manager may try again, as when the last one is still ending."""
+
+    code = "S05"
+    ja, en = "その番号(ポート)は、ほかのプログラムが使っています", "another program listens on that port"
+    next_ja = "動いている so8t serve などを止めるか、serve.port(--port)を空いている番号にしてください"
+    next_en = "stop it (perhaps a so8t serve), or set serve.port (--port) to a free one"
 
 
 class BackupUnwritable(ResourceError):

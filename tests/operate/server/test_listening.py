@@ -42,14 +42,9 @@ def test_so8t_serve_says_so_before_it_starts_a_model(
     command = ["serve", "--bundle", str(bundle), "--allow-unproven"]
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
-        assert main([*command, "--port", port]) == 2
+        assert main([*command, "--port", port]) == 5
     said = capsys.readouterr().err
-    assert (
-        "[U26]" in said
-        and port in said
-        and "次に" in said
-        and "uvicorn" not in said
-        and list(tmp_path.iterdir()) == [bundle]
-    )
+    assert "[S05]" in said and port in said and "次に" in said and "uvicorn" not in said
+    assert list(tmp_path.iterdir()) == [bundle]
     assert main([*command, "--port", "99999"]) == 2
     assert "[U02]" in (said := capsys.readouterr().err) and "99999" in said and "--port" in said
