@@ -96,8 +96,9 @@ def test_child_ends_when_its_standard_input_closes(twin: Any) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT")
-def test_ctrl_c_in_the_terminal_leaves_it_to_its_parent(twin: Any) -> None:
+def test_ctrl_c_in_the_terminal_leaves_it_to_its_parent(twin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole group of a terminal gets it; the parent still answers what is under way."""
+    monkeypatch.setenv("PYTHONPATH", SOURCE)
     process = llamacpp(twin.gguf, 128)
     try:
         address = process.address()
