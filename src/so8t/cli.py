@@ -25,11 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.handler(options)
         return code
     except So8tError as error:
-        shown = (
-            json.dumps(error.to_json(options.lang), ensure_ascii=False) if options.json else error.render(options.lang)
-        )
-        print(shown, file=sys.stderr)
-        return error.exit_code
+        return _told(error, options)
     except KeyboardInterrupt:
         ja = options.lang == "ja"
         print(
@@ -40,6 +36,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone; say nothing more
         return 0
+    except OSError as error:
+        from so8t.core.files import refused
+
+        if (known := refused(error)) is None:
+            raise
+        return _told(known, options)
+
+
+def _told(error: So8tError, options: argparse.Namespace) -> int:
+    lang = options.lang
+    shown = json.dumps(error.to_json(lang), ensure_ascii=False) if options.json else error.render(lang)
+    print(shown, file=sys.stderr)
+    return error.exit_code
 
 
 def _utf8_output() -> None:

@@ -17,7 +17,7 @@ import pytest
 
 import so8t
 from so8t.ask.llamacpp import LlamaCpp
-from so8t.ask.llamacpp_server import serve
+from so8t.ask.llamacpp_server import llamacpp, serve
 from so8t.core.errors import BackendDown, BackendProtocol
 
 SOURCE = str(Path(str(so8t.__file__)).parents[1])
@@ -93,6 +93,20 @@ def test_child_ends_when_its_standard_input_closes(twin: Any) -> None:
         assert process.wait(10) == 0
         assert process.stdout.read() == b""  # llama.cpp printed nothing there
     assert gone(address)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT")
+def test_ctrl_c_in_the_terminal_leaves_it_to_its_parent(twin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole group of a terminal gets it; the parent still answers what is under way."""
+    monkeypatch.setenv("PYTHONPATH", SOURCE)
+    process = llamacpp(twin.gguf, 128)
+    try:
+        address = process.address()
+        os.kill(process.pid, signal.SIGINT)
+        time.sleep(0.3)
+        assert answers(address) and process.ended is None
+    finally:
+        process.close()
 
 
 PARENT = """

@@ -12,7 +12,7 @@ import pytest
 
 from so8t.commands.backup import backup
 from so8t.core import sealing, signing
-from so8t.core.errors import BackupKeyWrong, BackupUnwritable, ConfigValueInvalid, UsageError
+from so8t.core.errors import AlreadyThere, BackupKeyWrong, BackupUnwritable, ConfigValueInvalid, UsageError
 from so8t.core.ledger import Ledger
 
 Run = Callable[..., Any]
@@ -47,6 +47,14 @@ def test_from_a_new_key_to_a_restored_folder(run: Run) -> None:
     Path("nightly").mkdir()
     nightly = run("create", to=Path("nightly"), recipient=Path("backup.key.pub"))
     assert [str(p) for p in Path("nightly").iterdir()] == [nightly["created"]] and nightly["created"].endswith("Z.so8t")
+    for night in range(2):  # a folder that is not there yet, and the night after
+        made = run("create", to=Path("d/控え"), recipient=Path("backup.key.pub"))
+        assert Path(made["created"]).parent == Path("d/控え") and Path(made["created"]).is_file()
+        Path(made["created"]).rename(Path("d/控え") / f"{night}.so8t")
+    assert Path(run("create", to=Path("e/b.so8t"), recipient=Path("backup.key.pub"))["created"]) == Path("e/b.so8t")
+    Path("file").touch()
+    with pytest.raises(AlreadyThere):
+        run("create", to=Path("file"), recipient=Path("backup.key.pub"))
     public = Path("runs/keys/ledger.key.pub")
     checked = run("verify", file=Path("a.so8t"), private_key=Path("backup.key"), key=public)
     assert checked["ledger_signed"] and checked["key_pinned"] and checked["head"] == created["head"]

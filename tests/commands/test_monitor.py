@@ -80,7 +80,7 @@ def test_something_critical_is_exit_12(machine: Machine, config: Path, capsys: p
 def test_a_baseline_that_cannot_be_written(machine: Machine, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (config.parent / "m.json").mkdir()
     code, _, err = call(capsys, config, "--accept")
-    assert code == 2 and "serve.monitor.state" in err
+    assert code == 5 and "[S04]" in err and "m.json" in err and "directory" in err
     (config.parent / "m.json").rmdir()
     machine.error = psutil.AccessDenied()
     code, _, err = call(capsys, config, "--accept")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from so8t.core.config import Config, SourceConfig, TrainConfig, differences, load_config, profile_names
 from so8t.core.errors import ConfigKeyUnknown, ConfigUnreadable, ConfigValueInvalid, ProfileUnknown
+from so8t.core.serve_config import RANGES, ServeConfig
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -185,3 +188,42 @@ def test_a_bad_source_is_named(tmp_path: Path, text: str, line: int) -> None:
     with pytest.raises(ConfigValueInvalid) as caught:
         load_config("micro", path)
     assert caught.value.where == f"{path}:{line}"
+
+
+def numbers(cls: Any, prefix: str) -> Iterator[str]:
+    """The keys of so8t.toml below a section that hold a number."""
+    for key, hint in get_type_hints(cls).items():
+        inner = next((one for one in (hint, *get_args(hint)) if dataclasses.is_dataclass(one)), None)
+        if inner is not None:
+            yield from numbers(inner, f"{prefix}{key}.")
+        elif hint in (int, float):
+            yield prefix + key
+
+
+def test_every_number_of_the_server_has_a_range() -> None:
+    assert set(numbers(ServeConfig, "serve.")) == set(RANGES)
+    for key, (low, high) in RANGES.items():
+        assert 0 <= low < high, key
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("[serve]\nport = 99999\n", "serve.port"), ("[serve]\nport = 65536\n", "serve.port"),
+        ("[serve]\nconcurrent = 0\n", "serve.concurrent"), ("[serve]\njudge_seconds = 0\n", "serve.judge_seconds"),
+        ("[serve.upstream]\nslots = 0\n", "serve.upstream.slots"),
+        ("[serve.identity]\nattempts = 0\n", "serve.identity.attempts"),
+        ("[serve.monitor]\ninterval_seconds = 0\n", "serve.monitor.interval_seconds"),
+        ("[serve.intake]\nmegabytes = 99999\n", "serve.intake.megabytes"),
+    ],
+)  # fmt: skip
+def test_numbers_out_of_their_range(tmp_path: Path, text: str, key: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigValueInvalid) as caught:
+        load_config("micro", path)
+    assert caught.value.where == f"{path}:2" and caught.value.detail.startswith(key) and "≤ x ≤" in caught.value.detail
+
+
+def test_ports_that_there_are(tmp_path: Path) -> None:
+    for port in (0, 1, 8008, 65535):
+        assert load_config("micro", written(tmp_path, f"[serve]\nport = {port}\n")).serve.port == port

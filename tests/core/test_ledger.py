@@ -28,7 +28,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from so8t.core import ledger as ledger_module
-from so8t.core.errors import LedgerBroken, LedgerError, LedgerUnavailable, RecordInvalid, SourceMissing, TextKeyWrong
+from so8t.core.errors import (
+    LedgerBroken,
+    LedgerBusy,
+    LedgerError,
+    LedgerUnavailable,
+    RecordInvalid,
+    SourceMissing,
+    TextKeyWrong,
+)
 from so8t.core.ledger import Ledger, write_anchor
 from so8t.core.ledger_format import Anchor, Entry, genesis
 from so8t.core.ledger_read import LedgerReader, count_by_decision, export, tail
@@ -233,8 +241,9 @@ def test_too_many_waiting(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_second_writer_is_refused(path: Path) -> None:
-    with Ledger(path, KEY, TEXTS), pytest.raises(LedgerUnavailable, match="another process"):
+    with Ledger(path, KEY, TEXTS), pytest.raises(LedgerBusy, match="another process") as caught:
         Ledger(path, KEY, TEXTS)
+    assert isinstance(caught.value, LedgerUnavailable) and "so8t serve" in caught.value.next_ja
     Ledger(path, KEY, TEXTS).close()
 
 

@@ -104,12 +104,16 @@ def test_a_file_that_is_still_being_written_is_left_alone(tmp_path: Path) -> Non
     ],
     ids=["cut off", "without end", "not TOML", "empty", "a floor taken away", "less doubt"],
 )  # fmt: skip
-def test_what_is_broken_cut_or_looser_changes_nothing(tmp_path: Path, text: str, code: str) -> None:
+def test_what_is_broken_cut_or_looser_changes_nothing(
+    tmp_path: Path, text: str, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async def story(watch: PolicyWatch, reader: LedgerReader, path: Path) -> None:
         put(path, text)
         for _ in range(4):
             assert not await watch.look()
         assert watch.policy.digest == PROVEN.digest and watch.problem is not None and watch.problem.code == code
+        (line,) = [record.getMessage() for record in caplog.records if record.name == "so8t.serve"]
+        assert "断りました" in line and "refused" in line and f"[{code}]" in line and "policy.toml" in line
         assert events(reader) == ["loaded", "refused"]
         put(path, with_rule())
         await watch.look()
@@ -160,6 +164,31 @@ def test_the_server_does_not_start_under_a_bad_policy(tmp_path: Path, text: str,
     try:
         with pytest.raises(error):
             asyncio.run(PolicyWatch(gateway, PROVEN, path).start())
+    finally:
+        authenticator.close()
+        ledger.close()
+
+
+def test_the_proven_policys_own_file_is_whole_without_saying_so(tmp_path: Path) -> None:
+    """The demo policy has no [end]: its copy can be named in serve.policy, and changed from there."""
+    path = tmp_path / "policy.toml"
+    path.write_text(policy_text("demo")[0], encoding="utf-8")
+    assert not POLICY.complete
+    gateway, _, _, ledger, _, authenticator = build(tmp_path, FakeBackend(SCORES))
+    watch = PolicyWatch(gateway, POLICY, path)
+
+    async def main() -> None:
+        await watch.start()
+        assert watch.policy.digest == POLICY.digest
+        put(path, policy_text("demo")[0] + MORE)
+        assert not await watch.look() and not await watch.look() and watch.problem is not None
+        assert "64 rules are here" in watch.problem.detail
+        put(path, with_rule())
+        await watch.look()
+        assert await watch.look() and watch.policy.rule("extra-rule") is not None
+
+    try:
+        asyncio.run(main())
     finally:
         authenticator.close()
         ledger.close()

@@ -22,6 +22,9 @@ from so8t.cli import build_parser, main
 from so8t.core import sealing, signing
 from so8t.core.ledger import Ledger
 from so8t.core.ledger_verify import verify
+from so8t.core.packaged import policy_text
+from so8t.core.types import Attachment
+from so8t.operate.intake.kept import Kept
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = ("operate.md", "client-setup.md", "windows.md", "eventlog.md")
@@ -57,7 +60,9 @@ def test_commands_are_understood(arguments: list[str], capsys: pytest.CaptureFix
         pytest.fail(capsys.readouterr().err)
 
 
-def test_the_text_of_an_entry_is_erased_as_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_text_of_an_entry_is_erased_as_described(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (line,) = [line for block in blocks("operate.md", "sh") for line in block.splitlines() if "ledger erase" in line]
     monkeypatch.chdir(tmp_path)
     Path("runs/serve").mkdir(parents=True)
@@ -69,9 +74,55 @@ def test_the_text_of_an_entry_is_erased_as_described(tmp_path: Path, monkeypatch
         ledger.append_sync("note", {"n": 1}, text={"query": "消してほしい文"})
         ledger.append_sync("note", {"n": 2}, text={"query": "残る文"})
         assert main(shlex.split(line.replace("1234", "2").strip())[1:]) == 9  # the server holds it
+        assert "[L04]" in (said := capsys.readouterr().err) and "so8t serve" in said
     assert main(shlex.split(line.replace("1234", "2").strip())[1:]) == 0
     report = verify(Path("runs/serve/ledger.db"), None, key.public_key(), texts)
     assert report.ok and (report.entries, report.erased, report.texts) == (4, 1, 1)
+
+
+def _block(part: str) -> list[str]:
+    """The lines of the one block of operate.md that holds it."""
+    (found,) = [block for block in blocks("operate.md", "sh") if part in block]
+    return found.splitlines()
+
+
+def _typed(lines: list[str], *replaced: tuple[str, str]) -> None:
+    """As an operator types them, in this folder; `so8t` in this process."""
+    for line in lines:
+        for old, new in replaced:
+            line = line.replace(old, new)
+        if line.startswith("so8t "):
+            assert main(shlex.split(line)[1:]) == 0, line
+        else:
+            subprocess.run(["bash", "-euc", line], check=True, timeout=60)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
+@pytest.mark.parametrize("images", [True, False])
+def test_a_restored_ledger_verifies_where_the_runbook_puts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("restored").mkdir()
+    key, ledger = signing.load_or_create(Path("ledger.key")), Path("restored/ledger.db")
+    told, texts = Kept.beside(ledger).put([Attachment("image/png", (), "a.png", b"image")] if images else [])
+    with Ledger(ledger, key, sealing.load_or_create(Path("text.key"))) as book:
+        book.append_sync("decision", {"decision": "ALLOW", "attachments": told}, text={"query": "?", **texts})
+    Path("restored/users.db").write_bytes(b"")
+    _typed(_block("mv restored/ledger.db"))
+    assert Path("runs/serve/ledger.attachments").is_dir() == images
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
+def test_an_own_policy_is_the_bundles_until_somebody_changes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Step 2 of the first day; that the server takes the copy: test_policy_watch.py."""
+    bundle, own = tmp_path / "bundle", tmp_path / "policy.toml"
+    bundle.mkdir()
+    (bundle / "policy.toml").write_text(policy_text("demo")[0], encoding="utf-8")
+    _typed(_block("cp /srv/so8t"), ("/srv/so8t/bundle", str(bundle)), ("/etc/so8t/policy.toml", str(own)))
+    assert own.read_bytes() == (bundle / "policy.toml").read_bytes()
 
 
 @pytest.fixture

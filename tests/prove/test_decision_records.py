@@ -12,14 +12,17 @@ import apsw
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from so8t.core import signing
 from so8t.core.errors import LedgerBroken, RecordInvalid, SourceMissing, SourceUnreadable, TextKeyWrong
 from so8t.core.files import write_jsonl
 from so8t.core.ledger import Ledger
 from so8t.core.sealing import TextKey, load_or_create
 from so8t.core.types import DECISIONS, Decision, Domain, Sample, Split, Verdict
 from so8t.prove import decision_records
+from so8t.prove.consistency import consistency
 from so8t.prove.decision_records import from_ledger, from_lines, from_outcomes, read_log
 from so8t.prove.suite import Outcome
+from so8t.report.consistency_text import log_table
 
 
 def lines(path: Path, *records: dict[str, Any]) -> Path:
@@ -31,10 +34,14 @@ def decided(n: int, **changes: Any) -> dict[str, Any]:
     return {"id": f"d{n}", "query": f"{n}月の予定を教えて", "decision": "ALLOW", "confidence": 0.9} | changes
 
 
+def load_or_create_key(ledger: Path) -> Ed25519PrivateKey:
+    return signing.load_or_create(ledger.with_name("ledger.key"))
+
+
 @pytest.fixture
 def ledger(tmp_path: Path) -> Path:
     path = tmp_path / "ledger.db"
-    with Ledger(path, Ed25519PrivateKey.generate(), load_or_create(tmp_path / "keys" / "text.key")) as book:
+    with Ledger(path, load_or_create_key(path), load_or_create(tmp_path / "keys" / "text.key")) as book:
         for n in range(5):
             body = {
                 "request_id": f"q{n}", "decision": "DENY", "confidence": 0.5, "clearance": "公開",
@@ -77,6 +84,16 @@ def test_erased_texts_are_counted_and_the_ledger_is_not_touched(ledger: Path, te
     before = ledger.read_bytes()
     found = read_log(ledger, None, text_key)
     assert len(found.records) == 4 and found.left_out == 1 and ledger.read_bytes() == before
+
+
+@pytest.mark.parametrize("empty", ["", " \n\u3000"])
+def test_an_empty_message_stops_nobody(ledger: Path, text_key: TextKey, empty: str) -> None:
+    with Ledger(ledger, load_or_create_key(ledger), text_key) as book:
+        body = {"request_id": "e", "decision": "ESCALATE", "confidence": 0.4}
+        book.append("decision", body, text={"query": empty, "reply": "答え"}).result()
+    found = read_log(ledger, None, text_key)
+    assert len(found.records) == 5 and found.left_out == 1
+    assert "1 件は、本文が消されているか空か" in log_table(consistency(found.records) | {"left_out": found.left_out})
 
 
 def test_a_broken_ledger(ledger: Path) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from so8t.core.errors import BackendDown
@@ -24,35 +25,44 @@ START_SECONDS = 120.0
 KEY = "SO8T_LLAMACPP_KEY"  # in the environment, which only the same user can read; arguments are for all to see
 
 
-@contextlib.contextmanager
-def serve(
-    model: Path, context: int, *, slots: int = 1, threads: int = 1, port: int = 0, key: str = "",
-    embeddings: bool = False,
-) -> Iterator[str]:  # fmt: skip
-    """The server's address for the time of the block. Raises BackendDown if it cannot start.
+class ServerProcess:
+    """One child that serves: it comes up, may die at any time, and is ended by close(), from any thread.
 
-    `context` is per slot; port 0 = any free one; with a `key` it answers nobody who does not send it as bearer token.
-    With `embeddings` it is one for vectors (the mean over a text's tokens).
+    `where`: what it serves, for errors; `key`: goes to it in its environment.
     """
-    numbers = map(str, (context, slots, threads, port))
-    command = [sys.executable, "-m", "so8t.ask.llamacpp_server", str(model), *numbers]
-    command += ["embeddings"] if embeddings else []
-    words = tempfile.TemporaryFile()  # noqa: SIM115 (closed in the finally below, after the process that writes to it)
-    environment = os.environ | {KEY: key}
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words, env=environment)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline().decode("utf-8", "replace").strip()
+
+    def __init__(self, command: Sequence[str], where: object, key: str = "") -> None:
+        self._where, self._up = where, False
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close(), after the process that writes to it)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._words, env=os.environ | {KEY: key}
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def ended(self) -> int | None:
+        """Its exit status (below 0: the signal that killed it), or None while it runs."""
+        return self._process.poll()
+
+    def address(self) -> str:
+        """Waits until it answers. Raises BackendDown if it never will; close() from elsewhere ends the wait."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline().decode("utf-8", "replace").strip()
         if not line.startswith("http://127.0.0.1:"):
-            words.seek(0)
-            last = words.read().decode("utf-8", "replace").strip().splitlines()[-1:]
-            raise BackendDown(where=model, detail=f"llama.cpp: {''.join(last) or line}")
-        yield line
-    finally:
-        words.close()
+            raise BackendDown(where=self._where, detail=f"llama.cpp: {self._last_words() or line}")
+        self._up = True
+        return line
+
+    def close(self) -> None:
+        process = self._process
         if process.stdin is not None:
             with contextlib.suppress(OSError):
                 process.stdin.close()
+        if not self._up:  # one that still loads its model does not look whether its parent has gone
+            process.kill()
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
@@ -60,11 +70,42 @@ def serve(
             process.wait()
         if process.stdout is not None:
             process.stdout.close()
+        self._words.close()
+
+    def _last_words(self) -> str:
+        self._words.seek(0)
+        return "".join(self._words.read().decode("utf-8", "replace").strip().splitlines()[-1:])
+
+
+def llamacpp(
+    model: Path, context: int, *, slots: int = 1, threads: int = 1, port: int = 0, key: str = "",
+    embeddings: bool = False,
+) -> ServerProcess:  # fmt: skip
+    """`context` is per slot; port 0 = any free one; with a `key` it answers nobody who does not send it as bearer
+    token. With `embeddings` it is one for vectors (the mean over a text's tokens)."""
+    command = [sys.executable, "-m", "so8t.ask.llamacpp_server", str(model)]
+    command += [*map(str, (context, slots, threads, port)), *(["embeddings"] if embeddings else [])]
+    return ServerProcess(command, model, key)
+
+
+@contextlib.contextmanager
+def serve(
+    model: Path, context: int, *, slots: int = 1, threads: int = 1, port: int = 0, key: str = "",
+    embeddings: bool = False,
+) -> Iterator[str]:  # fmt: skip
+    """llamacpp()'s address for the time of the block. Raises BackendDown if it cannot start."""
+    process = llamacpp(model, context, slots=slots, threads=threads, port=port, key=key, embeddings=embeddings)
+    try:
+        yield process.address()
+    finally:
+        process.close()
 
 
 def main() -> None:
     import xllamacpp
 
+    # Ctrl-C reaches the whole terminal, and the parent still answers what is under way: it says when this ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     model, context, slots, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     address_out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # llama.cpp prints to stdout; the parent must read nothing but the address there

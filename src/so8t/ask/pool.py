@@ -33,6 +33,11 @@ class Replica:
     failed: int = 0
     healthy: bool = True
 
+    def back(self, name: str) -> None:
+        """It was started again, and answers under this name."""
+        self.name, self.healthy = name, True
+        self.breaker.succeeded()
+
 
 @dataclass(slots=True)
 class Pool:

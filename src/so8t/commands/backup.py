@@ -26,6 +26,7 @@ from so8t.operate.backup.locks import (
 from so8t.operate.backup.restore import Checked, restore, verify
 
 Facts = dict[str, Any]
+SUFFIX = ".so8t"
 
 
 def backup(options: argparse.Namespace) -> int:
@@ -33,7 +34,7 @@ def backup(options: argparse.Namespace) -> int:
     try:
         facts = ACTIONS[options.action](options)
     except OSError as error:
-        raise BackupUnwritable(where=error.filename or "", detail=type(error).__name__) from error
+        raise BackupUnwritable(where=error.filename or "", detail=error.strerror or type(error).__name__) from error
     if options.json:
         print(json.dumps(facts, ensure_ascii=False))
     else:
@@ -43,8 +44,8 @@ def backup(options: argparse.Namespace) -> int:
 
 def _create(options: argparse.Namespace) -> Facts:
     to = _path(options.to, "backup create --to FILE|FOLDER")
-    if to.is_dir():
-        to /= f"so8t-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.so8t"
+    if to.is_dir() or (to.suffix != SUFFIX and not to.exists()):
+        to /= f"so8t-{datetime.now(UTC):%Y%m%dT%H%M%SZ}{SUFFIX}"  # create() makes the folder
     config = load_config(options.profile, options.config).serve
     bundle: Path | None = None
     if not options.without_bundle:

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from so8t.core.config import load_config
-from so8t.core.errors import ConfigValueInvalid, EnvironmentUnfit, FindingCritical
+from so8t.core.errors import EnvironmentUnfit, FindingCritical
 from so8t.operate.monitor.alarm import Alarm, Notice
 from so8t.operate.monitor.finding import Finding, Severity
 from so8t.operate.monitor.office import outside_watch
@@ -24,7 +24,7 @@ def monitor(options: argparse.Namespace) -> int:
     Raises ConfigValueInvalid, EnvironmentUnfit, FindingCritical.
     """
     config = load_config(options.profile, options.config).serve
-    watch = outside_watch(config, config.upstream.addresses)
+    watch = outside_watch(config, lambda: config.upstream.addresses)
     if options.accept:
         return _accept(options, watch)
     try:
@@ -39,8 +39,6 @@ def monitor(options: argparse.Namespace) -> int:
 def _accept(options: argparse.Namespace, watch: Watch) -> int:
     try:
         made = watch.reference.take(watch.system, watch.own_port)
-    except OSError as error:
-        raise ConfigValueInvalid(where="serve.monitor.state", detail=type(error).__name__) from error
     except psutil.Error as error:
         raise EnvironmentUnfit(detail=type(error).__name__) from error
     told = {"baseline": str(watch.reference.path), "digest": made.digest, "files": len(made.package),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from so8t.commands.users import policy_of
 from so8t.core.config import load_config
-from so8t.core.errors import UsageError
+from so8t.core.errors import IndexBusy, LedgerBusy, UsageError
 from so8t.core.ledger_lock import lock
 from so8t.core.progress import Progress
 from so8t.core.serve_config import SearchConfig
@@ -51,12 +51,15 @@ def search(options: argparse.Namespace) -> int:
 
 
 def _updated(config: SearchConfig, policy: Policy, lang: str) -> Report:
-    """Raises LedgerUnavailable while a gateway keeps the index up to date itself."""
+    """Raises IndexBusy while a gateway keeps the index up to date itself."""
     if not config.folders:
         raise UsageError(detail="[[serve.search.folders]] path = ...")
     folders, path = folders_of(config, policy), Path(config.index)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = lock(path.with_name(path.name + ".lock"))
+    try:
+        handle = lock(path.with_name(path.name + ".lock"))
+    except LedgerBusy:
+        raise IndexBusy(where=path) from None
     try:
         store = IndexStore(path, policy.levels.names, write=True)
         try:

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from so8t.commands.use import bundle_folder, trusted_key
-from so8t.core.config import load_config
+from so8t.core.config import in_range, load_config
 from so8t.core.errors import SignatureInvalid
 from so8t.core.serve_config import ServeConfig
 from so8t.operate.console.routes import routes as console_routes
+from so8t.operate.server.listening import bound
 from so8t.operate.server.run import MODEL, app_of, office_of
 from so8t.operate.server.run import serve as serve_http
 from so8t.operate.service.notify import READY, STOPPING, notify
-from so8t.operate.serving import Running, running_office
+from so8t.operate.serving import Running, check_exposure, running_office
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -38,12 +39,14 @@ def hosted(
 
 
 def serve_config(options: argparse.Namespace) -> ServeConfig:
-    """[serve] of so8t.toml, with what the command line says instead."""
+    """[serve] of so8t.toml, with what the command line says instead. Raises ConfigValueInvalid."""
     config = load_config(options.profile, options.config).serve
     said = {
         name: getattr(options, name) for name in ("address", "port", "policy") if getattr(options, name) is not None
     }
-    return dataclasses.replace(config, **said)
+    made = dataclasses.replace(config, **said)
+    in_range("serve.port", made.port, "--port")
+    return made
 
 
 async def _serve(
@@ -56,11 +59,13 @@ async def _serve(
     folder, key = bundle_folder(options), trusted_key(options)
     if key is None and not options.allow_unproven:
         raise SignatureInvalid(where=folder, detail="--key / serve.bundle_key")
-    async with running_office(config, folder, key, allow_unproven=options.allow_unproven) as running:
-        office = office_of(running)
-        pages = console_routes(running, office, options.runs)
-        await serve_http(running, app_of(running, office, pages), lambda address: _ready(running, address, told), stop)
-        notify(STOPPING)
+    check_exposure(config)
+    with bound(config.address, config.port) as at:
+        async with running_office(config, folder, key, allow_unproven=options.allow_unproven) as running:
+            office = office_of(running)
+            app = app_of(running, office, console_routes(running, office, options.runs))
+            await serve_http(running, app, at, lambda address: _ready(running, address, told), stop)
+            notify(STOPPING)
     _say("止まりました。台帳は閉じてあります / stopped, the ledger is closed")
     return 0
 

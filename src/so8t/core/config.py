@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from so8t.core.errors import ConfigKeyUnknown, ConfigUnreadable, ConfigValueInvalid, ProfileUnknown
-from so8t.core.serve_config import ServeConfig
+from so8t.core.serve_config import RANGES, ServeConfig
 
 T = TypeVar("T")
 
@@ -437,11 +437,19 @@ def _coerce(hint: Any, value: Any, where: str, key: str) -> Any:
     elif hint is float and isinstance(value, int) and not isinstance(value, bool):
         return _coerce(hint, float(value), where, key)
     elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
-        if isinstance(value, (int, float)) and not (0 <= value < math.inf):  # also NaN
-            raise ConfigValueInvalid(where=where, detail=f"{key} = {value!r} (0 ≤ x < ∞)")
+        if isinstance(value, (int, float)):
+            in_range(key, value, where)
         return value
     expected = "list" if origin is tuple else getattr(hint, "__name__", str(hint))
     raise ConfigValueInvalid(where=where, detail=f"{key} = {value!r} ({expected})")
+
+
+def in_range(key: str, value: float, where: str) -> None:
+    """Of a number; 0 or more where nothing else is said. Raises ConfigValueInvalid, also for NaN and infinity."""
+    low, high = RANGES.get(key, (0, math.inf))
+    if not low <= value <= high or value == math.inf:
+        shown = f"{low:g} ≤ x ≤ {high:.10g}" if high < math.inf else "0 ≤ x < ∞"
+        raise ConfigValueInvalid(where=where, detail=f"{key} = {value!r} ({shown})")
 
 
 def _locate(file: str, source: str, key: str) -> str:

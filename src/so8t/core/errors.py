@@ -4,15 +4,15 @@ So8tError
 |- UsageError            2   ConfigKeyUnknown ConfigValueInvalid ConfigUnreadable ProfileUnknown TermsNotAccepted
                              AlreadyThere ServiceThere
 |- DataError             3   SourceMissing SourceEmpty SourceUnreadable RecordInvalid ValidationFailed LevelUnknown
-                             BackupBroken BackupKeyWrong IndexBroken AgentUnknown ToolUnknown
+                             BackupBroken BackupKeyWrong IndexBroken IndexBusy AgentUnknown ToolUnknown
 |- RunError              4   ConfigChanged RunBusy StageMissing StageBroken NotComparable RunMissing
-|- ResourceError         5   DiskFull MemoryShort DeviceLost BackupUnwritable
+|- ResourceError         5   DiskFull MemoryShort DeviceLost FileRefused PortTaken BackupUnwritable
 |- ModelError            6   TargetMissing BaseUnusable TrainingDiverged CheckpointBroken SenseUnusable
 |- ProofError            7   BurnInFailed GgufInvalid ParityFailed TemplateUnusable
 |- BundleError           8   BundleBroken SignatureInvalid BundleUnproven BundleMissing
-|- LedgerError           9   LedgerBroken LedgerUnavailable TextKeyWrong
+|- LedgerError           9   LedgerBroken LedgerUnavailable LedgerBusy TextKeyWrong
 |- BackendError         10   BackendDown BackendProtocol LogprobsMissing OutboundRefused EmbeddingsMissing
-                             OfficeDown OfficeRefused ReaderFailed ToolFailed
+                             OfficeDown OfficeRefused ReaderFailed ToolFailed ModelStopped
 |- PolicyError          11   PolicyInvalid AgentInvalid
 |- EnvironmentUnfit     12   PackageMissing ConverterMissing FindingCritical ServiceAbsent ServiceFailed PlaceUnfit
 |- AccessError          13   NotIdentified NotPermitted TooManyAttempts TooManyRequests AccountInvalid AccountUnknown
@@ -193,6 +193,13 @@ class IndexBroken(DataError):
     next_en = "an index can be made anew: so8t search --update"
 
 
+class IndexBusy(DataError):
+    code = "D13"
+    ja, en = "文書検索の索引は、別のプロセスが新しくしています", "another process keeps the index up to date"
+    next_ja = "動いている so8t serve が索引を新しく保ちます。手で行うときは、止めてから実行してください"
+    next_en = "a so8t serve at work does it by itself; to do it by hand, stop that first"
+
+
 class AgentUnknown(DataError):
     code = "D30"
     ja, en = "そのエージェントはありません", "no such agent"
@@ -272,6 +279,24 @@ class DeviceLost(ResourceError):
     ja, en = "GPU が応答しません", "the GPU does not answer"
     next_ja = "so8t doctor でドライバを確かめ、機械を再起動し、同じコマンドで続きから再開してください"
     next_en = "check the driver with so8t doctor, restart the machine, and start the same command again"
+
+
+class FileRefused(ResourceError):
+    """What the system said no to, told where no code nearer to it has better words."""
+
+    code = "S04"
+    ja, en = "ファイルかフォルダを読み書きできません", "a file or folder cannot be read or written"
+    next_ja = "示された場所があり、この利用者が書け、読み取り専用のディスクでないことを確かめてください"
+    next_en = "check that the place exists, that this user may write there, and that the disk is not read-only"
+
+
+class PortTaken(ResourceError):
+    """No mistake of the configuration: a service manager may try again, as when the last one is still ending."""
+
+    code = "S05"
+    ja, en = "その番号(ポート)は、ほかのプログラムが使っています", "another program listens on that port"
+    next_ja = "動いている so8t serve などを止めるか、serve.port(--port)を空いている番号にしてください"
+    next_en = "stop it (perhaps a so8t serve), or set serve.port (--port) to a free one"
 
 
 class BackupUnwritable(ResourceError):
@@ -406,6 +431,15 @@ class LedgerUnavailable(LedgerError):
     next_ja, next_en = "ディスクと権限を確かめてください", "check the disk and permissions"
 
 
+class LedgerBusy(LedgerUnavailable):
+    """One process writes a ledger at a time."""
+
+    code = "L04"
+    ja, en = "この台帳には、別のプロセスが書いています", "another process writes to this ledger"
+    next_ja = "動いている so8t serve などを止めてから、もう一度実行してください(止めずに見るだけなら画面の「監査」)"
+    next_en = "stop it (perhaps a so8t serve) and try again; to look only, use the console while it serves"
+
+
 class TextKeyWrong(LedgerError):
     """The key in hand does not open this ledger's texts. The ledger itself may be in perfect order."""
 
@@ -442,6 +476,15 @@ class OutboundRefused(BackendError):
     code = "A04"
     ja, en = "接続先の一覧にない宛先です", "not on the list of what may be connected to"
     next_ja, next_en = "so8t.toml の [serve] の宛先を確かめてください", "check the addresses under [serve] in so8t.toml"
+
+
+class ModelStopped(BackendDown):
+    """Our own llama.cpp died; operate/model_watch.py starts it again."""
+
+    code = "A06"
+    ja, en = "同梱のモデルのサーバーが止まっています", "the embedded model server has stopped"
+    next_ja = "自動で起動し直します。続くときは so8t serve の端末の行と、メモリの空きを確かめてください"
+    next_en = "it is started again by itself; if it goes on, see the lines of so8t serve and the free memory"
 
 
 class EmbeddingsMissing(BackendError):

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from so8t.core.errors import DiskFull, RecordInvalid, SourceMissing, SourceUnreadable
+from so8t.core.errors import DiskFull, FileRefused, RecordInvalid, So8tError, SourceMissing, SourceUnreadable
 
 MAX_LINE_BYTES = 4 << 20
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
@@ -28,6 +28,17 @@ def is_disk_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def refused(error: OSError) -> So8tError | None:
+    """What the system refused of a file, in our words; None for what is about no file."""
+    if is_disk_full(error):
+        return DiskFull(where=error.filename or "")
+    if error.filename is None:
+        return None
+    return FileRefused(
+        where=Path(os.fsdecode(error.filename)).absolute(), detail=error.strerror or type(error).__name__
+    )
 
 
 def sync_folder(folder: Path) -> None:

@@ -6,11 +6,11 @@ import os
 import sys
 from pathlib import Path
 
-from so8t.core.errors import LedgerUnavailable
+from so8t.core.errors import LedgerBusy, LedgerUnavailable
 
 
 def lock(path: Path) -> int:
-    """The handle that holds it. Raises LedgerUnavailable when another process does."""
+    """The handle that holds it. Raises LedgerBusy when another process does, LedgerUnavailable."""
     handle = -1
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -26,6 +26,7 @@ def lock(path: Path) -> int:
         if handle >= 0:
             os.close(handle)
         busy = isinstance(error, (BlockingIOError, PermissionError)) and handle >= 0
-        detail = "another process writes to it" if busy else str(error)
-        raise LedgerUnavailable(where=path, detail=detail) from error
+        if busy:
+            raise LedgerBusy(where=path) from error
+        raise LedgerUnavailable(where=path, detail=str(error)) from error
     return handle

@@ -9,6 +9,43 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+LEAST = 1e-3  # of what is a time, and would never be enough if it were 0
+YEAR_MINUTES = 525_600.0
+# Least and greatest of every number below, by its key in so8t.toml; what is not here may be anything from 0.
+RANGES: dict[str, tuple[float, float]] = {
+    "serve.port": (0, 65_535),  # 0 = any that is free
+    "serve.maximum_tokens": (1, 1_000_000),
+    "serve.answer_seconds": (LEAST, 86_400),
+    "serve.judge_seconds": (LEAST, 86_400),
+    "serve.concurrent": (1, 100_000),
+    "serve.concurrent_each": (0, 100_000),  # 0 = half
+    "serve.upstream.seconds": (LEAST, 86_400),
+    "serve.upstream.slots": (1, 1024),
+    "serve.upstream.threads": (1, 1024),
+    "serve.identity.session_minutes": (LEAST, YEAR_MINUTES),
+    "serve.identity.idle_minutes": (LEAST, YEAR_MINUTES),
+    "serve.identity.attempts": (1, 1000),
+    "serve.identity.lock_minutes": (0, YEAR_MINUTES),
+    "serve.identity.requests_per_minute": (1, 1_000_000),
+    "serve.ledger.anchor_seconds": (0, 3600),
+    "serve.search.rescan_minutes": (LEAST, YEAR_MINUTES),
+    "serve.intake.files": (1, 1000),
+    "serve.intake.pages": (1, 10_000),
+    "serve.intake.megabytes": (1, 1024),
+    "serve.intake.seconds": (LEAST, 86_400),
+    "serve.senses.threads": (1, 1024),
+    "serve.senses.megabytes": (1, 1024),
+    "serve.senses.minutes": (LEAST, YEAR_MINUTES),
+    "serve.senses.seconds": (LEAST, 86_400),
+    "serve.monitor.interval_seconds": (LEAST, 86_400),
+    "serve.monitor.integrity_minutes": (LEAST, YEAR_MINUTES),
+    "serve.monitor.rescan_minutes": (LEAST, YEAR_MINUTES),
+    "serve.monitor.largest_megabytes": (1, 1024),
+    "serve.monitor.again_minutes": (0, YEAR_MINUTES),
+    "serve.agents.calls": (0, 100),
+    "serve.tools.seconds": (LEAST, 86_400),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class UpstreamConfig:

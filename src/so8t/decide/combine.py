@@ -87,7 +87,7 @@ def doubts(
     opinions: Sequence[Opinion], probabilities: Mapping[Decision, float], policy: Policy, domain: Domain | None = None
 ) -> str:
     """Why a human should look at it, or ""."""
-    failed = [o.judge for o in opinions if o.failed]
+    failed = [f"{o.judge}({o.reason})" for o in opinions if o.failed]
     if failed:
         return f"判定器の障害: {', '.join(failed)}"
     if all(o.probabilities is None for o in opinions):

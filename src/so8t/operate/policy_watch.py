@@ -1,13 +1,15 @@
 """The policy in force, and changing it while serving: whole, valid, no looser than what was proved - or not at all.
 
 A file is taken only when it has been still for a whole interval and says by its [end] section that it is complete, so
-one that is half-written is never in force. The old policy stays until the ledger has the new one's entry.
+one that is half-written is never in force; the proven policy's own file needs no [end], for its digest says that it is
+whole. The old policy stays until the ledger has the new one's entry.
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +22,10 @@ from so8t.decide.policy_change import PolicyChange, change
 from so8t.operate.gateway import Gateway
 
 SECONDS = 2.0
+REFUSED = "方針の変更を断りました。前の方針が続きます / a changed policy was refused, the one before stays in force"
+TAKEN = "方針が替わりました / another policy is in force"
 Stamp = tuple[int, int, int]
+logger = logging.getLogger("so8t.serve")
 
 
 @dataclass(slots=True)
@@ -75,6 +80,7 @@ class PolicyWatch:
             raise
         except So8tError as error:
             self.problem = error
+            logger.warning("%s: [%s] %s: %s", REFUSED, error.code, error.where, error.detail)
             body = {"event": "refused", "error": error.code, "detail": str(error)[:500], "actor": "server"}
             await self.gateway.note("policy", body)
             return False
@@ -87,11 +93,15 @@ class PolicyWatch:
         found = change(self.policy, policy)
         await self.gateway.note("policy", entry_body("changed", policy, found, actor="server"))
         self.gateway.judge = dataclasses.replace(self.gateway.judge, policy=policy)
+        logger.warning("%s: %s %s (%s)", TAKEN, policy.label, policy.version, policy.digest[:12])
 
     def _read(self, path: Path) -> Policy:
         policy = parse_policy(*policy_text(str(path.resolve())))
+        if policy.digest == self.proven.digest:
+            return policy
         if not policy.complete:
-            raise PolicyInvalid(where=path, detail="[end] rules = N is missing: the file may be cut off")
+            detail = f"[end] rules = N is missing: the file may be cut off ({len(policy.rules)} rules are here)"
+            raise PolicyInvalid(where=path, detail=detail)
         if change(self.proven, policy).kind == "other" and not self.allow_unproven:
             raise BundleUnproven(where=path, detail="not only stricter than the policy the card was measured under")
         return policy

@@ -38,6 +38,7 @@ from so8t.operate.identity.authenticator import Authenticator
 from so8t.operate.intake.intake import Intake, intake_of
 from so8t.operate.intake.sweep import Sweep
 from so8t.operate.mail.making import highest_inside
+from so8t.operate.model_watch import ModelWatch, model_watches
 from so8t.operate.monitor.monitor import Monitor
 from so8t.operate.monitor.office import monitor_of
 from so8t.operate.policy_watch import PolicyWatch
@@ -112,6 +113,7 @@ class Running:
     search: DocumentSearch | None = None
     monitor: Monitor | None = None
     intake: Intake | None = None
+    models: tuple[ModelWatch, ...] = ()
 
 
 @asynccontextmanager
@@ -166,7 +168,9 @@ async def office(
         await reviews.cases()  # what people decided before are precedents from the first request on
         notifier = Notifier(config.notify, f"{address(config)}/console/review")
         gateway.observers.append(notifier.observe)
+        models = model_watches(gateway, pool)
         work = [policy.watch, reviews.sweep, notifier.run, events.run, Sweep(gateway.kept, reader).watch]
+        work += [model.watch for model in models]
         drift = drift_of(gateway, {} if served.unproven else bundle.card, served.quantisation)
         if drift is not None:
             gateway.observers.append(drift.observe)
@@ -176,7 +180,7 @@ async def office(
             stack.callback(search.close)
             work.append(search.watch)
         page = f"{address(config)}/console/monitor"
-        monitor = monitor_of(config, gateway, bundle, tuple(pool.up()), reader, events, notifier, page)
+        monitor = monitor_of(config, gateway, bundle, pool.up, reader, events, notifier, page)
         if monitor is not None:
             work.append(monitor.watch)
         intake = intake_of(config.intake)
@@ -190,7 +194,7 @@ async def office(
             config=config, bundle=bundle, quantisation=served.quantisation, context=served.context, pool=pool,
             gateway=gateway, policy=policy, reader=reader, reviews=reviews, notifier=notifier, events=events,
             authenticator=authenticator, senses=senses, agents=agents, unproven=served.unproven, work=work,
-            drift=drift, search=search, monitor=monitor, intake=intake,
+            drift=drift, search=search, monitor=monitor, intake=intake, models=models,
         )  # fmt: skip
 
 

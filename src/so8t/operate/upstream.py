@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from functools import partial
 
 from so8t.ask.backend import Upstream
 from so8t.ask.first_token import first_tokens
 from so8t.ask.llamacpp import LlamaCpp
-from so8t.ask.llamacpp_server import serve
+from so8t.ask.llamacpp_server import llamacpp
 from so8t.ask.ollama import Ollama
 from so8t.ask.openai import OpenAiCompatible
 from so8t.ask.pool import Pool
@@ -21,6 +19,7 @@ from so8t.core.key_file import read_key
 from so8t.core.serve_config import UpstreamConfig
 from so8t.judge.model import LABELS
 from so8t.operate.background import beside
+from so8t.operate.embedded import Embedded, KeptServer
 
 TOKENIZER = "tokenizer.json"
 
@@ -33,7 +32,8 @@ async def running_upstream(
     async with AsyncExitStack() as stack:
         key = read_key(config.key_file) if config.key_file else ""
         if config.kind == "embedded":
-            clients = [await _embedded(stack, config, bundle, quantisation, context)]
+            embedded = await _embedded(stack, config, bundle, quantisation, context)
+            clients: list[tuple[str, Upstream]] = [(embedded.model.address, embedded)]
         elif config.addresses:
             clients = [(a, _client(a, config, bundle, context, key)) for a in config.addresses]
         else:
@@ -46,35 +46,18 @@ async def running_upstream(
 
 async def _embedded(
     stack: AsyncExitStack, config: UpstreamConfig, bundle: Bundle, quantisation: str, context: int
-) -> tuple[str, Upstream]:
-    """Our own server, under a key of this start: no other program on the machine can go round the gateway."""
+) -> Embedded:
     if not (model := bundle.gguf(quantisation)).is_file():
         raise BundleBroken(where=model, detail="missing")
-    key = secrets.token_urlsafe(32)
 
-    async def started(**options: Any) -> str:
-        server = serve(model, context, threads=config.threads, key=key, **options)
-        address = await asyncio.to_thread(server.__enter__)
-        stack.push_async_callback(asyncio.to_thread, server.__exit__, None, None, None)
-        return address
-
-    address = await started(slots=config.slots)
-    if not config.embeddings:
-        return address, LlamaCpp(address, config.seconds, key)
-    vectors = LlamaCpp(await started(embeddings=True), config.seconds, key)
-    stack.push_async_callback(vectors.close)
-    return address, _WithVectors(address, config.seconds, key, vectors)
-
-
-class _WithVectors(LlamaCpp):
-    """Vectors come from a second server on the same file, so that the first runs as it was proved."""
-
-    def __init__(self, address: str, seconds: float, key: str, vectors: LlamaCpp) -> None:
-        super().__init__(address, seconds, key)
-        self._vectors = vectors
-
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        return await self._vectors.embed(texts)
+    spawn = partial(llamacpp, model, context, threads=config.threads)
+    made = Embedded(KeptServer("model", partial(spawn, slots=config.slots), config.seconds))
+    if config.embeddings:
+        made.vectors = KeptServer("vectors", partial(spawn, embeddings=True), config.seconds)
+    stack.push_async_callback(made.close)
+    for server in made.servers:
+        await server.start()
+    return made
 
 
 def _client(address: str, config: UpstreamConfig, bundle: Bundle, context: int, key: str) -> Upstream:

@@ -19,7 +19,8 @@ def refusal(verdict: Verdict, floors: Sequence[Floor] = ()) -> str:
     if verdict.decision == Decision.ESCALATE:
         target = verdict.escalation_target
         why = "".join(one.reason for one in floors if one.decision is Decision.ESCALATE)
-        return f"この依頼は {target} の判断が必要です。{why}引き継ぎとして記録しました。根拠: {verdict.policy_ref}。"
+        said = f"この依頼は {target} の判断が必要です。{why}引き継ぎとして記録しました。根拠: {verdict.policy_ref}。"
+        return said + "".join(f"判定器 {o.judge} が答えていません: {o.reason}。" for o in verdict.opinions if o.failed)
     raise ValueError(verdict.decision)
 
 

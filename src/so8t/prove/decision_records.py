@@ -23,7 +23,8 @@ PAGE = 2000
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """Judged requests in the order of time, and how many could not be used: their text was erased, or they failed."""
+    """Judged requests in the order of time, and how many could not be used: their text was erased or is empty, or they
+    failed."""
 
     records: list[Record]
     left_out: int
@@ -52,7 +53,8 @@ def from_ledger(path: Path, text_key: TextKey | None, most: int = MAX_RECORDS) -
             if not page:
                 break
             texts = reader.texts_of(page, ("query",))
-            records += [_entry(f"{path}: seq {e.seq}", e, texts[e.seq]["query"]) for e in page if e.seq in texts]
+            asked = [(e, texts[e.seq]["query"]) for e in page if e.seq in texts]
+            records += [_entry(f"{path}: seq {e.seq}", e, text) for e, text in asked if text.strip()]
             read, before = read + len(page), page[-1].seq
     return Log(records[::-1], read - len(records))
 

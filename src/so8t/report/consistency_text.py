@@ -76,6 +76,13 @@ def _remarks(found: Mapping[str, Any], lang: str) -> list[str]:
                 f"{count(capped)} had too many like requests: only the nearest were compared",
             )
         )
+    if left_out := number(found.get("left_out")) or 0:
+        words.append(
+            Words(
+                f"{count(left_out)} 件は、本文が消されているか空か、判定できなかったため、入れていません",
+                f"{count(left_out)} are left out: their text was erased or is empty, or they could not be judged",
+            )
+        )
     return [w.only(lang) for w in words]
 
 

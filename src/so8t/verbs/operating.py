@@ -130,7 +130,7 @@ def _backup_verb(verbs: Any) -> None:
     backup.epilog += "\n  so8t backup restore FILE --to DIR --private-key backup.key --key ledger.key.pub"
     backup.add_argument("action", choices=("create", "verify", "restore", "keygen"))
     backup.add_argument("file", nargs="?", type=Path, help="verify, restore: 控え / the backup")
-    backup.add_argument("--to", type=Path, metavar="PATH", help="作る先(create はフォルダでも) / where to")
+    backup.add_argument("--to", type=Path, metavar="PATH", help="作る先(create: .so8t のファイルかフォルダ) / where to")
     backup.add_argument("--recipient", type=Path, metavar="PUB", help="create: 受け手の公開鍵 / who can open it")
     backup.add_argument("--private-key", type=Path, metavar="F", help="verify, restore: その秘密鍵 / its private key")
     backup.add_argument("--passphrase-file", type=Path, metavar="F", help="一行目が合言葉 / its first line")

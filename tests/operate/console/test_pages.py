@@ -18,6 +18,7 @@ from so8t.core.serve_config import MonitorConfig
 from so8t.operate.console.routes import PAGES
 from so8t.operate.console.visit import MENU
 from so8t.operate.identity.identity import Role
+from so8t.operate.monitor.finding import Finding, Severity
 from so8t.operate.monitor.monitor import Monitor
 from so8t.operate.monitor.watch import Reference, watch_of
 
@@ -122,11 +123,13 @@ def test_findings_of_the_host_monitor(server: Server, browse: Callable[..., Any]
     assert "から、所見はありません" in page and "見張り中" in page and "この OS では分からない" in page
     machine.runs(7, "/tmp/<b>x")
     machine.runs(8, "/memfd:y")
+    server.do(running.monitor.tell([Finding("bypass", Severity.WARNING, "curl", {"model": "127.0.0.1:11434"})]))
     machine.error = PermissionError()
     server.do(running.monitor.look())
     page = auditor.get("/console/monitor").text
     assert "/tmp/&lt;b&gt;x" in page and "<b>x" not in page and page.index("/memfd:y") < page.index("/tmp/")
-    assert "重大" in page and "注意" in page and "見えない" in page and "次に" in page and "style=" not in page
+    assert "重大" in page and "注意" in page and "見えない" in page and "style=" not in page
+    assert "次に" in page and "11434" in page
     auditor.post("/console/language", {"to": "en", "next": "/console/monitor"})
     assert "a program runs from memory" in auditor.get("/console/monitor").text
 

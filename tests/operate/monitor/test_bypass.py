@@ -48,7 +48,7 @@ def test_a_strangers_connection() -> None:
     (finding,) = look([client(77)])
     assert finding.to_json() == {
         "finding": "bypass", "severity": "warning", "subject": "curl (sato)",
-        "facts": {"process": "curl", "pid": 77, "user": "sato", "peer": ""},
+        "facts": {"process": "curl", "pid": 77, "user": "sato", "peer": "", "model": "127.0.0.1:11434"},
     }  # fmt: skip
 
 
@@ -79,6 +79,8 @@ def test_another_machine_that_asks_the_model_here() -> None:
     sockets = [Socket(server, ("10.0.0.77", 5000), "open", 500), Socket(server, ("10.0.0.5", 5001), "open", 500)]
     (finding,) = look(sockets, "http://10.0.0.5:11434/")
     assert finding.subject == finding.facts["peer"] == "10.0.0.77" and finding.facts["process"] == ""
+    assert finding.facts["model"] == "10.0.0.5:11434"
+    assert look([client(77, server=("::1", 8080))], "http://[::1]:8080")[0].facts["model"] == "[::1]:8080"
 
 
 def test_a_model_elsewhere_is_not_looked_for() -> None:
@@ -126,7 +128,9 @@ def test_a_real_program_in_a_real_ledger(listener: socket.socket, stranger: Call
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
 
     async def found(system: System) -> list[str]:
-        watch = watch_of(MonitorConfig(watch=("bypass",)), system, Reference(tmp_path / "state"), upstreams=[address])
+        watch = watch_of(
+            MonitorConfig(watch=("bypass",)), system, Reference(tmp_path / "state"), upstreams=lambda: [address]
+        )
         notices = await Monitor(gateway, watch).look()
         return [notice.finding.kind for notice in notices]
 

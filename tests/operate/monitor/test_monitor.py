@@ -316,7 +316,7 @@ def test_where_the_baseline_lies() -> None:
 
 def test_this_machine_is_looked_at(tmp_path: Path) -> None:
     """The real edge, once: nothing of it raises."""
-    watch = machine_watch(ServeConfig(monitor=MonitorConfig(state=str(tmp_path / "m.json"))), ())
+    watch = machine_watch(ServeConfig(monitor=MonitorConfig(state=str(tmp_path / "m.json"))), tuple)
     assert watch.take_baseline() == []
     found = watch.look(0.0)
     assert {turn.name: turn.looks for turn in watch.turns} == dict.fromkeys([turn.name for turn in watch.turns], 1)

@@ -100,8 +100,8 @@ class Day:
         config = MonitorConfig(folders=(str(self.share),), quiet_hours=("22:00", "06:00"))
         reference = Reference(self.folder / "monitor.json", self.moment, self.package)
         watch = watch_of(
-            config, self.machine.system(), reference, named=("10.0.0.7",), upstreams=["http://127.0.0.1:11434"],
-            own_port=8008,
+            config, self.machine.system(), reference, named=("10.0.0.7",), own_port=8008,
+            upstreams=lambda: ["http://127.0.0.1:11434"],
         )  # fmt: skip
         assert watch.files is not None
         watch.files.clock, watch.files.notified = lambda: self.now, lambda folders: self.notices

@@ -59,6 +59,8 @@ EVENT_WORDS = {
     "tool_changed": Words("道具の説明が変わった", "tool description changed"),
     "tool_call_allowed": Words("許可された道具の呼び出し", "allowed tool call"),
     "embedded": Words("埋め込みを計算", "embedded"),
+    "model_down": Words("モデルのサーバーが止まった", "model server died"),
+    "model_back": Words("モデルのサーバーが戻った", "model server back"),
     "found": Words("所見", "finding"),
     "again": Words("所見の繰り返し", "found again"),
     "suppressed": Words("多すぎて数だけ残した所見", "counted only"),

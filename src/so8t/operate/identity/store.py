@@ -228,9 +228,10 @@ class Store:
             raise self._translated(error) from None
 
     def _translated(self, error: Exception) -> So8tError:
-        """SQLite's error as ours; never its text, which may quote values."""
+        """SQLite's error as ours; never its text, which may quote values. The system's text quotes none."""
         broken = isinstance(error, apsw.CorruptError | apsw.NotADBError)
-        return (AccountsBroken if broken else AccountsUnavailable)(where=self.path, detail=type(error).__name__)
+        told = (isinstance(error, OSError) and error.strerror) or type(error).__name__
+        return (AccountsBroken if broken else AccountsUnavailable)(where=self.path, detail=told)
 
 
 def _create_file(path: Path) -> None:

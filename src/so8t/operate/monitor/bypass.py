@@ -24,9 +24,9 @@ def bypassing(table: Table, upstreams: Sequence[str]) -> list[Finding]:
         if socket.state != "open" or socket.remote is None:
             continue
         if socket.remote in servers and not table.own(socket.pid):
-            client = _finding(table, socket.pid, "")
+            client = _finding(table, socket.pid, "", socket.remote)
         elif socket.local in servers and socket.remote[0] not in table.here:
-            client = _finding(table, None, socket.remote[0])
+            client = _finding(table, None, socket.remote[0], socket.local)
         else:
             continue
         found.setdefault(client.subject, client)
@@ -40,8 +40,13 @@ def server(address: str) -> Address:
     return plain(parts.hostname or ""), parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _finding(table: Table, pid: int | None, peer: str) -> Finding:
+def _finding(table: Table, pid: int | None, peer: str, model: Address) -> Finding:
     program = table.program(pid)
     subject = peer or (f"{program.name} ({program.user})" if program.name else "?")
-    facts = {"process": program.name, "pid": pid, "user": program.user, "peer": peer}
+    facts = {"process": program.name, "pid": pid, "user": program.user, "peer": peer, "model": _shown(model)}
     return Finding("bypass", Severity.WARNING, subject, facts)
+
+
+def _shown(address: Address) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

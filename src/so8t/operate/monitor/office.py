@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from so8t.operate.monitor.watch import Reference, Watch, watch_of
 from so8t.operate.review.notify import Notifier
 
 STATE = "monitor.json"
+Upstreams = Callable[[], Iterable[str]]
 ROOTS_SECONDS = 60.0  # the server may be started anew
 
 
@@ -29,7 +30,7 @@ def monitor_of(
     config: ServeConfig,
     gateway: Gateway,
     bundle: Bundle,
-    upstreams: Sequence[str],
+    upstreams: Upstreams,
     reader: LedgerReader,
     events: EventLog,
     notifier: Notifier,
@@ -42,12 +43,12 @@ def monitor_of(
     return Monitor(gateway, machine_watch(config, upstreams, files), reader, events, notifier, page)
 
 
-def machine_watch(config: ServeConfig, upstreams: Sequence[str], bundle: BundleFiles | None = None) -> Watch:
+def machine_watch(config: ServeConfig, upstreams: Upstreams, bundle: BundleFiles | None = None) -> Watch:
     """Of this machine, from inside the server. Raises ConfigValueInvalid."""
     return _watch(config, this_machine(), upstreams, bundle)
 
 
-def outside_watch(config: ServeConfig, upstreams: Sequence[str]) -> Watch:
+def outside_watch(config: ServeConfig, upstreams: Upstreams) -> Watch:
     """From another process than the server, which is known by the port it listens on. Raises ConfigValueInvalid."""
     system = this_machine()
     return _watch(config, dataclasses.replace(system, own=ServerTree(system, config.port)), upstreams, None)
@@ -71,7 +72,7 @@ class ServerTree:
         return descends(pid, self._roots)
 
 
-def _watch(config: ServeConfig, system: System, upstreams: Sequence[str], bundle: BundleFiles | None) -> Watch:
+def _watch(config: ServeConfig, system: System, upstreams: Upstreams, bundle: BundleFiles | None) -> Watch:
     return watch_of(
         config.monitor, system, Reference(state_path(config)), named=named_addresses(config),
         upstreams=upstreams, own_port=config.port, bundle=bundle,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -132,18 +132,19 @@ def watch_of(
     reference: Reference,
     *,
     named: Sequence[str] = (),
-    upstreams: Sequence[str] = (),
+    upstreams: Callable[[], Iterable[str]] = tuple,
     own_port: int = 0,
     bundle: BundleFiles | None = None,
 ) -> Watch:
-    """`named`: addresses that the rest of the configuration names, which are no egress. Raises ConfigValueInvalid."""
+    """`named`: addresses that the rest of the configuration names, which are no egress; `upstreams`: those of the model
+    now, as one that is started again has another. Raises ConfigValueInvalid."""
     made = Watch(config, system, reference, own_port)
     seconds, wanted = config.interval_seconds, frozenset(config.watch)
     allowed, ports = networks([*config.allowed_networks, *named]), tuple(map(Allowed.of, config.allowed_listeners))
     made.turns.append(Turn("baseline", reference.look, seconds, MEDIA_SHARE))
     if wanted & {"bypass", "listeners", "egress"}:
-        models = (*upstreams, *map(_model, config.models))
-        network = _Network(system, reference, wanted, models, allowed, ports, own_port)
+        models = tuple(map(_model, config.models))
+        network = _Network(system, reference, wanted, upstreams, models, allowed, ports, own_port)
         made.turns.append(Turn("network", network.look, seconds, NETWORK_SHARE))
     if "programs" in wanted:
         made.programs = Programs(system, config.allowed_programs)
@@ -179,7 +180,8 @@ class _Network:
     system: System
     reference: Reference
     wanted: frozenset[str]
-    upstreams: tuple[str, ...]
+    upstreams: Callable[[], Iterable[str]]
+    models: tuple[str, ...]
     networks: tuple[Network, ...]
     listeners: tuple[Allowed, ...]
     own_port: int
@@ -187,7 +189,7 @@ class _Network:
     def look(self) -> list[Finding]:
         table, found = Table.of(self.system), list[Finding]()
         if "bypass" in self.wanted:
-            found += bypassing(table, self.upstreams)
+            found += bypassing(table, (*self.upstreams(), *self.models))
         if "egress" in self.wanted:
             found += leaving(table, self.networks)
         if "listeners" in self.wanted and self.reference.baseline is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.requests import Request as HttpRequest
@@ -70,8 +71,12 @@ class Metrics:
         self.head.set(recorded.entry.seq)
 
 
-def routes(office: Office, metrics: Metrics, upstreams: Callable[[], Mapping[str, bool]]) -> list[Route]:
-    """`upstreams` tells which servers of the model are up, by name."""
+def routes(
+    office: Office, metrics: Metrics, upstreams: Callable[[], Mapping[str, bool]],
+    restarting: Callable[[], Mapping[str, Any]] = dict,
+) -> list[Route]:  # fmt: skip
+    """`upstreams` tells which servers of the model are up, by name; `restarting`: which of our own died, since when
+    and how often they were started since."""
 
     async def health(_: HttpRequest) -> Response:
         """The process lives; says nothing else to anybody."""
@@ -86,7 +91,9 @@ def routes(office: Office, metrics: Metrics, upstreams: Callable[[], Mapping[str
         up = dict(upstreams())
         ledger = office.gateway.ledger_failure == ""
         fit = ledger and any(up.values())
-        return JSONResponse({"ready": fit, "ledger": ledger, "upstreams": up}, 200 if fit else 503)
+        return JSONResponse(
+            {"ready": fit, "ledger": ledger, "upstreams": up, "restarting": dict(restarting())}, 200 if fit else 503
+        )
 
     async def measured(http: HttpRequest) -> Response:
         await office.identity(http, Role.ADMIN, Role.AUDITOR)

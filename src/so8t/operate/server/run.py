@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 from starlette.routing import BaseRoute
@@ -50,7 +51,7 @@ def app_of(running: Running, office: Office, more: Sequence[BaseRoute] = ()) -> 
         metrics.apart.set_function(lambda: drift.share)
         metrics.drift.set_function(lambda: drift.alarms)
     routes: list[BaseRoute] = [
-        *metric_routes(office, metrics, running.pool.up),
+        *metric_routes(office, metrics, running.pool.up, lambda: _restarting(running)),
         *review_routes(office, running.reviews),
     ]
     routes += [*ledger_routes(office), *work_routes(office, running.config.mail), *more]
@@ -62,10 +63,15 @@ def app_of(running: Running, office: Office, more: Sequence[BaseRoute] = ()) -> 
     return application(office, routes, hosts=hosts(config), concurrent=config.concurrent, each=config.concurrent_each)
 
 
+def _restarting(running: Running) -> dict[str, Any]:
+    return {model.server.name: model.state() for model in running.models if model.down_since}
+
+
 async def serve(
-    running: Running, app: Guard, ready: Callable[[str], None], stop: threading.Event | None = None
+    running: Running, app: Guard, at: socket.socket, ready: Callable[[str], None], stop: threading.Event | None = None
 ) -> None:
-    """Answers until SIGINT, SIGTERM or `stop`; those under way are let finish. `ready` is told the address."""
+    """Answers at a bound socket until SIGINT, SIGTERM or `stop`; those under way are let finish. `ready` is told the
+    address."""
     config = running.config
     tls = config.tls.certificate
     settings = uvicorn.Config(
@@ -78,7 +84,7 @@ async def serve(
     server = _Server(
         settings, lambda port: ready(f"{'https' if tls else 'http'}://{_bracketed(config.address)}:{port}"), stop
     )
-    await server.serve()
+    await server.serve([at])
     if tasks := set(server.server_state.tasks):  # cancelled at the end of the grace: each still records how it ended
         await asyncio.wait(tasks, timeout=ENDING_SECONDS)
 
