@@ -15,6 +15,7 @@ from office_server import ANSWER, SCORES, configured, office, people
 
 from so8t.ask.backend import FakeBackend
 from so8t.ask.openai import OpenAiCompatible
+from so8t.operate.server.listening import bound
 from so8t.operate.server.run import app_of, office_of, serve
 
 TOKENS = {"ALLOW": "AL", "ESCALATE": "ES", "DENY": "D"}
@@ -34,7 +35,8 @@ async def main() -> None:
         def ready(address: str) -> None:
             print(json.dumps({"address": address, "keys": keys}), flush=True)
 
-        await serve(running, app_of(running, office_of(running)), ready)
+        with bound(running.config.address, running.config.port) as at:
+            await serve(running, app_of(running, office_of(running)), at, ready)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ from so8t.operate.identity.identity import Role
 from so8t.operate.intake.intake import intake_of
 from so8t.operate.server.guard import Guard
 from so8t.operate.server.office import Office
+from so8t.operate.server.listening import bound
 from so8t.operate.server.run import MODEL, app_of, office_of, serve
 from so8t.operate.serving import Clock, Running, Served, authenticator_of, open_ledger, text_key, utc_now
 from so8t.operate.works import works_of
@@ -203,7 +204,8 @@ def listening(
                 box[:] = [address, running, asyncio.get_running_loop()]
                 ready.set()
 
-            await serve(running, app, told, stop)
+            with bound(running.config.address, running.config.port) as at:
+                await serve(running, app, at, told, stop)
 
     def run() -> None:
         try:
