@@ -47,8 +47,8 @@ from so8t.operate.identity.authenticator import Authenticator
 from so8t.operate.identity.identity import Role
 from so8t.operate.intake.intake import intake_of
 from so8t.operate.server.guard import Guard
-from so8t.operate.server.office import Office
 from so8t.operate.server.listening import bound
+from so8t.operate.server.office import Office
 from so8t.operate.server.run import MODEL, app_of, office_of, serve
 from so8t.operate.serving import Clock, Running, Served, authenticator_of, open_ledger, text_key, utc_now
 from so8t.operate.works import works_of
