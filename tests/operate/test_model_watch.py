@@ -56,7 +56,7 @@ class Office:
     async def running(self) -> AsyncIterator[None]:
         for server in self.embedded.servers:
             await server.start()
-        self.gateway, office, _, self.ledger, _, authenticator = build(self.folder, self.embedded)
+        self.gateway, office, self.ledger, _, authenticator = build(self.folder, self.embedded)
         self.pool = Pool.of([(self.model.address, self.embedded)])
         self.watches = model_watches(self.gateway, self.pool)
         for watch in self.watches:

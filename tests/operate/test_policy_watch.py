@@ -174,7 +174,7 @@ def test_the_proven_policys_own_file_is_whole_without_saying_so(tmp_path: Path) 
     path = tmp_path / "policy.toml"
     path.write_text(policy_text("demo")[0], encoding="utf-8")
     assert not POLICY.complete
-    gateway, _, _, ledger, _, authenticator = build(tmp_path, FakeBackend(SCORES))
+    gateway, _, ledger, _, authenticator = build(tmp_path, FakeBackend(SCORES))
     watch = PolicyWatch(gateway, POLICY, path)
 
     async def main() -> None:

@@ -105,7 +105,7 @@ def test_a_restored_ledger_verifies_where_the_runbook_puts_it(
     monkeypatch.chdir(tmp_path)
     Path("restored").mkdir()
     key, ledger = signing.load_or_create(Path("ledger.key")), Path("restored/ledger.db")
-    told, texts = Kept.beside(ledger).put([Attachment("image/png", (), "a.png", b"image")] if images else [])
+    told, texts = Kept.beside(ledger).put("req-1", [Attachment("image/png", (), "a.png", b"image")] if images else [])
     with Ledger(ledger, key, sealing.load_or_create(Path("text.key"))) as book:
         book.append_sync("decision", {"decision": "ALLOW", "attachments": told}, text={"query": "?", **texts})
     Path("restored/users.db").write_bytes(b"")

@@ -14,7 +14,6 @@ from office_server import SCORES, build
 
 from so8t.ask.backend import FakeBackend
 from so8t.cli import main
-from so8t.core import sealing
 from so8t.core.ledger import Ledger
 from so8t.core.types import Attachment, PageText, Request
 from so8t.operate.intake import intent, kept
@@ -70,8 +69,7 @@ def break_at(step: str) -> None:
 
 
 def run(step: str, folder: Path) -> None:
-    texts = sealing.load_or_create(folder / "text.key")
-    gateway, _, _, ledger, _, _ = build(folder, FakeBackend(SCORES, answer="はい。"), texts)
+    gateway, _, ledger, _, _ = build(folder, FakeBackend(SCORES, answer="はい。"))
     request = Request(REQUEST, "要点は?", "社内限定", attachments=(image(b"the first"), image(b"the second")))
     if step in KEEPING:
         break_at(step)

@@ -46,19 +46,18 @@ def patch() -> Iterator[pytest.MonkeyPatch]:
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Senses]]:
     """With eyes and ears; what reads for them is the tests' to break."""
     folder = tmp_path_factory.mktemp("office")
-    made = list[Senses]()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("office_server.Senses", lambda config: made.append(Senses(config)) or made[0])
-        senses = SensesConfig(eyes=str(colour_detector(folder / "eyes")), ears=str(folder / "ears"))
-        with running(folder, FakeBackend(SCORES, answer=ANSWER), settings=ServeConfig(senses=senses)) as server:
-            yield server, made[0]
+    senses = SensesConfig(eyes=str(colour_detector(folder / "eyes")), ears=str(folder / "ears"))
+    with running(folder, FakeBackend(SCORES, answer=ANSWER), settings=ServeConfig(senses=senses)) as server:
+        yield server, server.running.senses
 
 
 def break_readers(office: tuple[Server, Senses], way: str, patch: pytest.MonkeyPatch) -> None:
     server, senses = office
     child, reader = broken(way, patch), OcrProcess()
     patch.setattr(reader, "_child", child)
-    patch.setattr(server.office, "intake", Intake(IntakeConfig(), reader))
+    fresh = Intake(IntakeConfig(), reader)
+    for name in ("config", "reader", "_known", "_line"):
+        patch.setattr(server.running.intake, name, getattr(fresh, name))
     patch.setattr(senses._eyes, "_child", child)
     patch.setattr(senses._ears, "_child", child)
 
@@ -75,7 +74,7 @@ def test_our_fault_is_told_as_ours(
     server = office[0]
     break_readers(office, way, patch)
     before = server.reader.count(kinds=("decision",))
-    body = DOORS[door] | {"model": "so8t", "stream": stream}
+    body = DOORS[door] if door.startswith("/so8t") else DOORS[door] | {"model": "so8t", "stream": stream}
     answer = httpx.post(f"{server.address}{door}", json=body, headers=server.headers(), timeout=60)
     assert answer.status_code == 503
     error = answer.json()["error"]
@@ -95,17 +94,14 @@ def test_a_bad_file_is_still_its_senders(office: tuple[Server, Senses]) -> None:
     assert answer.json()["error"]["type"] == "invalid_request_error"
 
 
-def test_a_reader_killed_in_the_middle_is_replaced(
-    office: tuple[Server, Senses], patch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_reader_killed_in_the_middle_is_replaced(office: tuple[Server, Senses], patch: pytest.MonkeyPatch) -> None:
     """The same office answers the same request as soon as its reader works again."""
     server = office[0]
-    real = server.office.intake
     break_readers(office, "killed", patch)
     ask = {"json": CHAT | {"model": "so8t"}, "headers": server.headers(), "timeout": 60}
     address = f"{server.address}/v1/chat/completions"
     assert httpx.post(address, **ask).status_code == 503  # type: ignore[arg-type]
-    server.office.intake = real
+    patch.undo()
     assert httpx.post(address, **ask).status_code == 200  # type: ignore[arg-type]
 
 

@@ -248,7 +248,7 @@ REQUESTED = Request("req-1", "要点は?", "社内限定", attachments=(image(b"
 
 def test_an_entry_that_came_through_in_spite_of_an_error_has_its_image(tmp_path: Path) -> None:
     """The database has the entry, the anchor could not be written: nobody is answered, and nothing is lost."""
-    gateway, _, _, ledger, texts, _ = build(tmp_path, FakeBackend(SCORES, answer="はい。"))
+    gateway, _, ledger, texts, _ = build(tmp_path, FakeBackend(SCORES, answer="はい。"))
     anchored = ledger._write_anchor
 
     def full(*_: Any, **__: Any) -> None:
@@ -268,7 +268,7 @@ def test_an_entry_that_came_through_in_spite_of_an_error_has_its_image(tmp_path:
 
 
 def test_an_asker_who_leaves_while_it_is_written_loses_no_image(tmp_path: Path) -> None:
-    gateway, _, _, ledger, texts, _ = build(tmp_path, FakeBackend(SCORES, answer="はい。"))
+    gateway, _, ledger, texts, _ = build(tmp_path, FakeBackend(SCORES, answer="はい。"))
     at_work, go_on = threading.Event(), threading.Event()
     anchored = ledger._write_anchor
 
